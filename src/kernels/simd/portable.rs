@@ -1,0 +1,89 @@
+//! Two lanes by the crate `wide`: SSE2 on any x86-64, NEON on any aarch64, plain arrays elsewhere.
+
+use super::{MAX_LANES, Vector};
+use wide::{CmpLe, f64x2};
+
+/// What these lanes are on this architecture.
+pub(super) const NAME: &str = if cfg!(target_arch = "x86_64") {
+    "sse2"
+} else if cfg!(target_arch = "aarch64") {
+    "neon"
+} else {
+    "portable"
+};
+
+#[derive(Clone, Copy)]
+pub(super) struct Portable(f64x2);
+
+impl Vector for Portable {
+    const LANES: usize = 2;
+    type Mask = f64x2;
+
+    #[inline(always)]
+    fn splat(x: f64) -> Self {
+        Self(f64x2::splat(x))
+    }
+    #[inline(always)]
+    fn from_fn(mut lane: impl FnMut(usize) -> f64) -> Self {
+        let first = lane(0);
+        Self(f64x2::new([first, lane(1)]))
+    }
+    #[inline(always)]
+    fn to_array(self) -> [f64; MAX_LANES] {
+        let [a, b] = self.0.to_array();
+        [a, b, 0.0, 0.0]
+    }
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        Self(self.0 - other.0)
+    }
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        Self(self.0 * other.0)
+    }
+    #[inline(always)]
+    fn abs(self) -> Self {
+        Self(self.0.abs())
+    }
+    // `fast_min`, not `min`: the operands are never NaN, and `min` pays for the case.
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        Self(self.0.fast_min(other.0))
+    }
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        Self(self.0.fast_max(other.0))
+    }
+    #[inline(always)]
+    fn shift_in(self, first: f64) -> Self {
+        Self(f64x2::new([first, self.0.to_array()[0]]))
+    }
+    #[inline(always)]
+    fn last(self) -> f64 {
+        self.0.to_array()[1]
+    }
+    #[inline(always)]
+    fn le(self, other: Self) -> f64x2 {
+        self.0.simd_le(other.0)
+    }
+    #[inline(always)]
+    fn and(a: f64x2, b: f64x2) -> f64x2 {
+        a & b
+    }
+    #[inline(always)]
+    fn or(a: f64x2, b: f64x2) -> f64x2 {
+        a | b
+    }
+    #[inline(always)]
+    fn select(mask: f64x2, yes: Self, no: Self) -> Self {
+        Self(mask.blend(yes.0, no.0))
+    }
+    #[inline(always)]
+    fn bits(mask: f64x2) -> u8 {
+        mask.to_bitmask() as u8
+    }
+}

@@ -1,0 +1,19 @@
+//! The native core of `@neural-trader/midstreamer`: exact dynamic time warping, longest common subsequence and
+//! the family of elastic distances, near the limit of the hardware.
+//!
+//! | module | what it knows |
+//! | --- | --- |
+//! | [`series`] | what a valid input is: checked once, at the edge |
+//! | [`kernels`] | slices in, numbers out; no thread, no clock, no file |
+//! | [`search`] | one query against many, matrices; the only place with threads |
+//! | `node` | the JavaScript surface (feature `node`): convert, call, convert |
+//!
+//! Every result is exact in the sense of `docs/conventions.md`: the same bits for every SIMD level, thread count
+//! and batch shape.
+
+pub mod kernels;
+pub mod search;
+pub mod series;
+
+#[cfg(feature = "node")]
+mod node;
