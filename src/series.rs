@@ -89,6 +89,26 @@ impl<'a> Series<'a> {
     }
 }
 
+/// A checked series that owns its values, for work that outlives the caller's memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeriesBuf {
+    values: Vec<f64>,
+    channels: usize,
+}
+
+impl SeriesBuf {
+    /// Checks `values`; `argument` is the name used in errors.
+    pub fn new(argument: &str, values: Vec<f64>, channels: usize) -> Result<Self, InputError> {
+        Series::new(argument, &values, channels)?;
+        Ok(Self { values, channels })
+    }
+
+    /// The same, borrowed.
+    pub fn as_series(&self) -> Series<'_> {
+        Series { values: &self.values, channels: self.channels }
+    }
+}
+
 /// At least one step, and a whole number of them.
 pub(crate) fn check_shape(argument: &str, values: usize, channels: usize) -> Result<(), InputError> {
     if values == 0 {

@@ -7,7 +7,6 @@
 pub mod band;
 pub mod dtw;
 pub mod normalize;
-#[cfg(any(test, feature = "oracle"))]
 pub mod oracle;
 pub mod simd;
 

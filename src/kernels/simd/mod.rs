@@ -169,8 +169,12 @@ mod tests {
                         let got = got.to_array();
                         for (q, got) in got.iter().enumerate().take(l) {
                             let want = want(q);
-                            assert!(got.to_bits() == want.to_bits() || *got == want || got.is_nan() && want.is_nan(),
-                                "{what} of {x} {y} lane {q}: {got} {want}");
+                            assert!(
+                                got.to_bits() == want.to_bits()
+                                    || *got == want
+                                    || got.is_nan() && want.is_nan(),
+                                "{what} of {x} {y} lane {q}: {got} {want}"
+                            );
                         }
                     };
                     check(a.add(b), &|q| xs(q) + ys(q), "add");

@@ -1,0 +1,73 @@
+//! The candidates of a batch: one block of equal lengths, or a list of any lengths. Checked when they are made.
+
+use crate::series::{InputError, Series, check_finite, check_shape};
+
+/// Checked series that a query is compared with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidates {
+    values: Vec<f64>,
+    /// Where each candidate ends in `values`; for a block these are multiples of the row length.
+    ends: Vec<usize>,
+    channels: usize,
+}
+
+impl Candidates {
+    /// Equal-length candidates, row after row of `steps * channels` values. No values at all: no candidates.
+    pub fn from_block(
+        argument: &str,
+        values: Vec<f64>,
+        steps: usize,
+        channels: usize,
+    ) -> Result<Self, InputError> {
+        let row = steps.saturating_mul(channels);
+        if row == 0 || !values.len().is_multiple_of(row) {
+            return Err(InputError::Ragged {
+                argument: argument.to_owned(),
+                values: values.len(),
+                unit: "length x channels",
+                divisor: row,
+            });
+        }
+        check_finite(argument, &values)?;
+        let ends = (1..=values.len() / row).map(|k| k * row).collect();
+        Ok(Self { values, ends, channels })
+    }
+
+    /// Candidates of any lengths; errors name them `argument[3]`.
+    pub fn from_list<'a>(
+        argument: &str,
+        list: impl IntoIterator<Item = &'a [f64]>,
+        channels: usize,
+    ) -> Result<Self, InputError> {
+        let mut candidates = Self { values: Vec::new(), ends: Vec::new(), channels };
+        for (index, values) in list.into_iter().enumerate() {
+            let name = || format!("{argument}[{index}]");
+            check_shape(&name(), values.len(), channels)?;
+            check_finite(&name(), values)?;
+            candidates.values.extend_from_slice(values);
+            candidates.ends.push(candidates.values.len());
+        }
+        Ok(candidates)
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Values per time step.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Candidate `index`.
+    pub fn get(&self, index: usize) -> Series<'_> {
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        Series::trusted(&self.values[start..self.ends[index]], self.channels)
+    }
+}
