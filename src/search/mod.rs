@@ -5,7 +5,7 @@ mod job;
 mod pairs;
 
 pub use candidates::Candidates;
-pub use job::{Job, spawn};
+pub use job::{Job, spawn, threads};
 pub use pairs::{
     CorrelationMethod, Neighbor, correlation_matrix, dtw_batch, dtw_matrix, dtw_nearest, lag_matrix,
 };
