@@ -6,6 +6,9 @@
 
 pub mod band;
 pub mod dtw;
+pub mod lcs;
+pub mod lcss;
+pub mod levenshtein;
 pub mod normalize;
 pub mod oracle;
 pub mod simd;

@@ -3,9 +3,14 @@
 mod candidates;
 mod job;
 mod pairs;
+mod symbols;
 
 pub use candidates::Candidates;
 pub use job::{Job, spawn, threads};
 pub use pairs::{
     CorrelationMethod, Neighbor, correlation_matrix, dtw_batch, dtw_matrix, dtw_nearest, lag_matrix,
 };
+pub use symbols::{LcsRatio, lcs_matrix};
+
+/// The most values of a matrix of all pairs.
+pub const MAX_MATRIX_VALUES: u64 = 1 << 27;
