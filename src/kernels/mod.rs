@@ -6,6 +6,7 @@
 
 pub mod band;
 pub mod dtw;
+pub mod elastic;
 pub mod normalize;
 pub mod oracle;
 pub mod simd;

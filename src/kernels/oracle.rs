@@ -1,5 +1,7 @@
 //! Textbook dynamic programs over the full matrix: what the fast kernels are tested against. Slow on purpose.
 
+pub mod elastic;
+
 use super::band::Band;
 use super::dtw::{DtwOptions, Metric};
 use crate::series::Series;
