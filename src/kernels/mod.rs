@@ -6,6 +6,7 @@
 
 pub mod band;
 pub mod dtw;
+pub mod elastic;
 pub mod lcs;
 pub mod lcss;
 pub mod levenshtein;
