@@ -18,6 +18,12 @@ export declare class Job {
   get done(): number
 }
 
+/** Equal symbols of both sequences, in order. */
+export interface CommonPositions {
+  positionsA: Uint32Array
+  positionsB: Uint32Array
+}
+
 export declare function dtw(a: Float64Array, b: Float64Array, metric: number, window: number, normalize: number, maxDistance: number, channels: number, job?: Job | undefined | null): Promise<number>
 
 export declare function dtwAlign(a: Float64Array, b: Float64Array, metric: number, window: number, normalize: number, maxDistance: number, channels: number, job?: Job | undefined | null): Promise<WarpingPath>
@@ -32,8 +38,46 @@ export declare function dtwNearest(query: Float64Array, values: Float64Array, en
 
 export declare function dtwSync(a: Float64Array, b: Float64Array, metric: number, window: number, normalize: number, maxDistance: number, channels: number): number
 
+export declare function elastic(kind: ElasticKind, a: Float64Array, b: Float64Array, window: number, first: number, second: number, job?: Job | undefined | null): Promise<number>
+
+export declare function elasticBatch(kind: ElasticKind, query: Float64Array, values: Float64Array, ends: Float64Array, steps: number, window: number, first: number, second: number, job?: Job | undefined | null): Promise<Float64Array>
+
+/** The measures, in the order of their names in the facade. */
+export declare enum ElasticKind {
+  Ddtw = 0,
+  Wdtw = 1,
+  Adtw = 2,
+  Erp = 3,
+  Edr = 4,
+  Msm = 5,
+  Twe = 6,
+  SoftDtw = 7,
+}
+
 /** The instruction set in use: `scalar`, `sse2`, `avx2`, `neon` or `portable`. */
 export declare function kernel(): string
+
+export declare function lcs(a: Uint32Array, b: Uint32Array, job?: Job | undefined | null): Promise<number>
+
+export declare function lcsAlign(a: Uint32Array, b: Uint32Array, job?: Job | undefined | null): Promise<CommonPositions>
+
+export declare function lcsMatrix(symbols: Uint32Array, ends: Float64Array, normalization: LcsNormalization, job?: Job | undefined | null): Promise<Float64Array>
+
+/** What the lengths of [`lcs_matrix`] are divided by. */
+export declare enum LcsNormalization {
+  Max = 0,
+  Min = 1,
+  Dice = 2,
+  None = 3,
+}
+
+export declare function lcss(a: Float64Array, b: Float64Array, epsilon: number, window: number, job?: Job | undefined | null): Promise<number>
+
+export declare function lcsSync(a: Uint32Array, b: Uint32Array): number
+
+export declare function levenshtein(a: Uint32Array, b: Uint32Array, job?: Job | undefined | null): Promise<number>
+
+export declare function levenshteinSync(a: Uint32Array, b: Uint32Array): number
 
 /** What [`series_matrix`] computes of every pair. */
 export declare enum MatrixKind {

@@ -5,10 +5,8 @@ const native = require('./native.js')
 const { failure, fromNative } = require('./errors.js')
 const { readOptions, record, oneOf, count, radius, bound, abortSignal, callback } = require('./options.js')
 const { toSeries, toSeriesList, toCandidates } = require('./series.js')
+const { refuseLargeMatrix } = require('./matrix.js')
 const { run, throwIfAborted } = require('./task.js')
-
-/** The most values of a matrix: 1 GiB of f64. */
-const MAX_MATRIX_VALUES = 2 ** 27
 
 const SYNC = record({
   metric: oneOf('absolute', 'squared', 'euclidean'),
@@ -82,12 +80,6 @@ async function matrix(kind, series, o, check) {
   return { size, data }
 }
 
-function refuseLargeMatrix(name, size) {
-  if (size * size > MAX_MATRIX_VALUES) {
-    throw failure('TOO_LARGE', `${name} holds ${size} entries: a matrix of ${size} x ${size} is above the limit of 2^27 values`)
-  }
-}
-
 async function dtwMatrix(series, options) {
   return await matrix(native.MatrixKind.Distance, series, readOptions(options, MANY, DEFAULTS, 'dtwMatrix'))
 }
@@ -108,4 +100,4 @@ async function correlationMatrix(series, options) {
   })
 }
 
-module.exports = { dtw, dtwSync, dtwAlign, dtwBatch, dtwNearest, dtwMatrix, lagMatrix, correlationMatrix, refuseLargeMatrix }
+module.exports = { dtw, dtwSync, dtwAlign, dtwBatch, dtwNearest, dtwMatrix, lagMatrix, correlationMatrix }

@@ -113,8 +113,8 @@ function toSeriesList(name, list, check) {
 }
 
 /** Candidates, packed: rows of `steps` time steps, or with steps 0 a list with ends. */
-function toCandidates(candidates, channels, check) {
-  if (Array.isArray(candidates)) return toSeriesList('candidates', candidates, check)
+function toCandidates(candidates, channels) {
+  if (Array.isArray(candidates)) return toSeriesList('candidates', candidates)
   if (candidates === null || typeof candidates !== 'object' || kindOf(candidates) !== undefined) {
     throw invalid(`candidates must be { data, length } or an array of series, got ${show(candidates)}`)
   }
@@ -133,8 +133,7 @@ function toCandidates(candidates, channels, check) {
     throw failure('LENGTH_MISMATCH', `candidates.data holds ${values.length} values, which is not a multiple of ${unit}`)
   }
   const count = values.length / row
-  if (check && count > 0) check(values.subarray(0, row), 0)
   return { values, ends: NO_ENDS, steps, count }
 }
 
-module.exports = { kindOf, refuseDetached, allocate, unshared, pack, toSeries, toSeriesList, toCandidates }
+module.exports = { kindOf, refuseDetached, allocate, unshared, pack, toValues, toSeries, toSeriesList, toCandidates }

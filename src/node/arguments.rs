@@ -80,13 +80,21 @@ pub(super) fn candidates(
         return Candidates::from_block(&format!("{name}.data"), values.to_vec(), steps, channels)
             .map_err(input);
     }
+    Candidates::from_list(name, runs(name, values, ends)?, channels).map_err(input)
+}
+
+/// The parts of `values` that end at `ends`, which must not decrease nor exceed the values.
+pub(super) fn runs<'a, T>(
+    name: &str,
+    values: &'a [T],
+    ends: &[f64],
+) -> Result<impl Iterator<Item = &'a [T]>, Error<Code>> {
     let mut start = 0;
     let mut list = Vec::with_capacity(ends.len());
     for &end in ends {
         let end = natural("end", end)?;
-        let values = values.get(start..end).ok_or_else(|| invalid(format!("{name} ends out of order")))?;
-        list.push(values);
+        list.push(values.get(start..end).ok_or_else(|| invalid(format!("{name} end out of order")))?);
         start = end;
     }
-    Candidates::from_list(name, list, channels).map_err(input)
+    Ok(list.into_iter())
 }

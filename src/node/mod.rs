@@ -14,6 +14,8 @@
 //! | [`errors`] | the codes of `MidstreamerError` |
 //! | [`task`] | `Job` and the way from the thread pool to a promise |
 //! | [`dtw`] | distances, alignments, batches and matrices of series |
+//! | [`symbols`] | LCS, Levenshtein and LCSS |
+//! | [`elastic`] | the other elastic distances |
 //! | [`diagnostics`] | `version` and the test hooks |
 
 // What a reader needs is documented in index.d.ts; the macro makes more items than are written here, and it needs
@@ -23,5 +25,7 @@
 mod arguments;
 mod diagnostics;
 mod dtw;
+mod elastic;
 mod errors;
+mod symbols;
 mod task;
