@@ -335,4 +335,4 @@ export function elasticBatch(measure: ElasticMeasure, query: Series, candidates:
  *
  * @example version() // { package: '0.1.0', kernel: 'avx2', threads: 8 }
  */
-export function version(): { package: string; kernel: string; threads: number }
+export function version(): { package: string; kernel: 'scalar' | 'sse2' | 'avx2' | 'neon' | 'portable' | (string & {}); threads: number }
