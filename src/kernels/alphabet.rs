@@ -14,8 +14,7 @@ pub(super) struct Numbered {
 impl Numbered {
     /// Numbers the symbols in the order in which the rows bring them.
     pub(super) fn new(rows: &[u32], columns: &[u32]) -> Self {
-        let (low, high) = rows.iter().fold((u32::MAX, 0), |(low, high), &x| (low.min(x), high.max(x)));
-        let span = u64::from(high.saturating_sub(low)) + 1;
+        let (low, span) = range(rows);
         // A table over the whole range costs a fill; beyond a few entries a symbol, hashing costs less.
         if span <= 4 * (rows.len() + columns.len()) as u64 + 1024 {
             Self::by_table(rows, columns, low, span as usize)
@@ -28,7 +27,7 @@ impl Numbered {
         let mut table = vec![0_u32; span];
         let mut kinds = 0;
         let mut number = |symbol: u32| {
-            let entry = &mut table[(symbol - low) as usize];
+            let entry = &mut table[symbol.wrapping_sub(low) as usize];
             if *entry == 0 {
                 kinds += 1;
                 *entry = kinds;
@@ -90,6 +89,19 @@ impl Numbered {
     }
 }
 
+/// The smallest range of symbols, by its start and length, either as they are or as signed numbers: -1, 0 and 1
+/// are close together too. It may wrap around.
+fn range(symbols: &[u32]) -> (u32, u64) {
+    const SIGN: u32 = 1 << 31;
+    let extremes = |flip: u32| {
+        let ends =
+            symbols.iter().map(|x| x ^ flip).fold((u32::MAX, 0), |(low, high), x| (low.min(x), high.max(x)));
+        (ends.0 ^ flip, u64::from(ends.1.saturating_sub(ends.0)) + 1)
+    };
+    let (plain, signed) = (extremes(0), extremes(SIGN));
+    if plain.1 <= signed.1 { plain } else { signed }
+}
+
 /// Lengths of the common prefix and, in what remains, of the common suffix.
 pub(super) fn common_ends(a: &[u32], b: &[u32]) -> (usize, usize) {
     let prefix = a.iter().zip(b).take_while(|(x, y)| x == y).count();
@@ -124,6 +136,7 @@ mod tests {
         check(&[], &[1, 2]);
         check(&[7], &[]);
         check(&[5, 5, 9, 5], &[9, 4, 5, u32::MAX, 0]);
+        check(&[0, 1, u32::MAX, u32::MAX - 1, 1], &[u32::MAX, 0, 2, 1 << 31]);
         check(&[0, u32::MAX, 1 << 31, 0], &[u32::MAX, 0, 17, 1 << 31]);
         let scattered: Vec<u32> = (0..400_u32).map(|i| (i % 131).wrapping_mul(0x9e37_79b9)).collect();
         check(&scattered, &scattered[37..]);

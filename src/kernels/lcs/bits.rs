@@ -53,10 +53,16 @@ impl<W: Words> Recurrence<W> for Lcs {
     }
 }
 
+/// Rows of a word at which the subsequence grows.
+#[inline(always)]
+pub(super) fn growth(word: u64) -> usize {
+    (!word & ALL).count_ones() as usize
+}
+
 /// Rows of these words at which the subsequence grows. Rows that the strip does not fill never do.
 #[inline(always)]
 pub(crate) fn zeros<W: Words>(words: &[W]) -> usize {
-    words.iter().flat_map(|w| w.lanes()).map(|w| (!w & ALL).count_ones() as usize).sum()
+    words.iter().flat_map(|w| w.lanes()).map(|&word| growth(word)).sum()
 }
 
 /// The words of a lane for the next strip of `rows` remaining rows: the fewest that cover them, at most four.

@@ -7,10 +7,12 @@
 //! computing longest common subsequences", 1977. The choice looks at the data alone, never at the level.
 
 mod bits;
+mod group;
 mod sparse;
 mod trace;
 
-pub(crate) use bits::{Lcs, WORD, zeros};
+pub(super) use bits::{Lcs, WORD, zeros};
+pub(crate) use group::{FewKinds, lanes};
 
 use super::alphabet::{Numbered, common_ends};
 use super::simd::Level;
