@@ -4,6 +4,7 @@
 //! private vector trait ([`simd`]) and instantiated for every [`simd::Level`]; all levels give the same bits,
 //! because every cell is computed by the same IEEE operations in the same order (multiply and add stay separate).
 
+mod alphabet;
 pub mod band;
 pub mod dtw;
 pub mod elastic;
@@ -13,6 +14,7 @@ pub mod levenshtein;
 pub mod normalize;
 pub mod oracle;
 pub mod simd;
+mod wavefront;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -4,3 +4,5 @@
 
 mod architecture;
 mod golden_elastic;
+mod golden_symbols;
+mod symbols;

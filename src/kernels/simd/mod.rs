@@ -12,6 +12,9 @@
 mod avx2;
 mod portable;
 mod scalar;
+mod words;
+
+pub(crate) use words::{WordKernel, Words};
 
 use std::sync::OnceLock;
 
