@@ -23,7 +23,7 @@ export class Steps {
   passed = 0
   failed = 0
 
-  /** Runs one step. What it throws ends the run; a `note` it returns is shown in the table. */
+  /** Runs a step that later ones stand on: what it throws ends the run. A string it returns is shown in the table. */
   async step(name, work) {
     console.log(`\n==> ${name}`)
     const started = performance.now()
@@ -38,6 +38,15 @@ export class Steps {
     }
   }
 
+  /** Runs a step that nothing else needs: when it fails the run goes on, and `finish` ends it with an error. */
+  async attempt(name, work) {
+    try {
+      await this.step(name, work)
+    } catch (error) {
+      console.error(error instanceof Stop ? error.message : error)
+    }
+  }
+
   /** A step that cannot run here, with the reason: it is shown, never silently left out. */
   skip(name, reason) {
     console.log(`\n==> ${name}: skipped, ${reason}`)
@@ -48,6 +57,12 @@ export class Steps {
   count({ passed, failed }) {
     this.passed += passed
     this.failed += failed
+  }
+
+  /** Throws when a step failed. */
+  finish() {
+    const failed = this.#rows.filter((row) => row.state === 'FAILED').map((row) => row.name)
+    if (failed.length > 0) throw new Stop(`failed: ${failed.join('; ')}`)
   }
 
   /** The table of what ran and how long it took. */
@@ -64,14 +79,14 @@ export class Steps {
 
 /**
  * Runs a command in the checkout with its output passed through, and returns that output.
- * `env` adds variables, `quiet` keeps the output back unless the command fails. A non-zero exit is a Stop.
+ * `env` adds variables (or is all there is, with `cleanEnv`), `quiet` keeps the output back unless the command fails. A non-zero exit is a Stop.
  */
-export function run(command, args, { cwd = root, env = {}, quiet = false } = {}) {
+export function run(command, args, { cwd = root, env = {}, cleanEnv = false, quiet = false } = {}) {
   if (!quiet) console.log(`$ ${[command === process.execPath ? 'node' : command, ...args].join(' ')}`)
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       cwd,
-      env: { ...process.env, ...env },
+      env: cleanEnv ? env : { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
       // npm is a .cmd file on Windows, which only a shell can start.
       shell: process.platform === 'win32' && command === 'npm',
