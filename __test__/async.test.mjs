@@ -20,6 +20,7 @@ const long = walk(random, 1_000_000)
 const half = walk(random, 60_000)
 const rows = Array.from({ length: 400 }, () => walk(random, 5000))
 const text = symbols(random, 2_000_000, 50)
+const other = symbols(random, 2_000_000, 50)
 const block = { data: walk(random, 2_000_000), length: 5000 }
 const CALLS = {
   dtw: [(o) => dtw(x, x, o), (o) => dtw(long, long, o)],
@@ -29,10 +30,10 @@ const CALLS = {
   dtwMatrix: [(o) => dtwMatrix([x, x], o), (o) => dtwMatrix(rows, o)],
   lagMatrix: [(o) => lagMatrix([x, x], o), (o) => lagMatrix(rows, o)],
   correlationMatrix: [(o) => correlationMatrix([x, x], o), (o) => correlationMatrix(rows, o)],
-  lcs: [(o) => lcs('ab', 'b', o), (o) => lcs(text, text, o)],
-  lcsAlign: [(o) => lcsAlign('ab', 'b', o), (o) => lcsAlign(text, text, o)],
-  lcsMatrix: [(o) => lcsMatrix(['ab', 'b'], o), (o) => lcsMatrix([text, text, text, text], o)],
-  levenshtein: [(o) => levenshtein('ab', 'b', o), (o) => levenshtein(text, text, o)],
+  lcs: [(o) => lcs('ab', 'b', o), (o) => lcs(text, other, o)],
+  lcsAlign: [(o) => lcsAlign('ab', 'b', o), (o) => lcsAlign(text, other, o)],
+  lcsMatrix: [(o) => lcsMatrix(['ab', 'b'], o), (o) => lcsMatrix([text, other, text, other], o)],
+  levenshtein: [(o) => levenshtein('ab', 'b', o), (o) => levenshtein(text, other, o)],
   lcss: [(o) => lcss(x, x, { epsilon: 1, ...o }), (o) => lcss(long, long, { epsilon: 0.1, ...o })],
   elastic: [(o) => elastic('msm', x, x, o), (o) => elastic('msm', long, long, o)],
   elasticBatch: [(o) => elasticBatch('twe', x, [x], o), (o) => elasticBatch('twe', long, block, o)],
