@@ -41,7 +41,7 @@ console.log('Medians; the last columns say how many times our time (first line o
 
 const settings = settingsFor(flags.quick)
 const rows = []
-for (const { name, limitMs, contenders } of workloads(peers, flags.quick)) {
+for (const { name, limitMs, contenders } of await workloads(peers, flags.quick)) {
   if (flags.only && !name.includes(flags.only)) continue
   await check({ name, contenders })
   const row = { name, ...(limitMs === undefined ? {} : { limitMs }), results: await interleave(contenders, settings) }

@@ -60,6 +60,7 @@ async function calibrate(contender, { sampleMs, slowMs, slowRounds, rounds }) {
 export async function interleave(contenders, settings) {
   const entries = []
   for (const contender of contenders) entries.push(await calibrate(contender, settings))
+  entries[0].rounds = settings.rounds // every ratio needs it
   for (let round = 0; round < settings.rounds; round++) {
     for (const entry of entries) {
       if (round < entry.rounds) entry.ms.push((await sampleOf(entry.contender, entry.repetitions)) / entry.repetitions)
