@@ -86,14 +86,8 @@ if (Symbol.dispose) TemporalCompare.prototype[Symbol.dispose] = TemporalCompare.
 function dtwDistanceRust(a, b) {
   const x = toSeries('a', a)
   const y = toSeries('b', b)
-  // The original prefers left to up among equals, we up to left: with the arguments exchanged that is the same.
-  const { distance, path } = guarded(() => native.dtwAlignSync(y, x))
-  const alignment = new Array(path.length)
-  for (let k = 0; k < path.length; k += 2) {
-    alignment[k] = path[k + 1]
-    alignment[k + 1] = path[k]
-  }
-  return { similarity: Math.max(0, 1 - distance / (x.length + y.length)), distance, alignment }
+  const { distance, path } = guarded(() => native.dtwAlignLeftFirstSync(x, y))
+  return { similarity: Math.max(0, 1 - distance / (x.length + y.length)), distance, alignment: Array.from(path) }
 }
 
 function dtwBatch(pattern, historical, patternLength) {

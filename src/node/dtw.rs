@@ -82,14 +82,17 @@ impl From<FlatPath> for WarpingPath {
     }
 }
 
+/// The warping path that neural-trader traces: left before up among equals, where ours has up before left. With the
+/// series exchanged the one is the other.
 #[napi(catch_unwind)]
-pub fn dtw_align_sync(a: &[f64], b: &[f64]) -> Result<WarpingPath, Error<Code>> {
+pub fn dtw_align_left_first_sync(a: &[f64], b: &[f64]) -> Result<WarpingPath, Error<Code>> {
     let (a, b) = (series("a", a, 1.0)?, series("b", b, 1.0)?);
     let options = dtw::DtwOptions::default();
-    dtw::align(Level::best(), a, b, &options, Interrupt::NEVER)
-        .map(FlatPath::from)
-        .map(WarpingPath::from)
-        .map_err(kernel)
+    let mut alignment = dtw::align(Level::best(), b, a, &options, Interrupt::NEVER).map_err(kernel)?;
+    for (i, j) in &mut alignment.path {
+        std::mem::swap(i, j);
+    }
+    Ok(FlatPath::from(alignment).into())
 }
 
 #[napi(catch_unwind, ts_return_type = "Promise<WarpingPath>")]
