@@ -4,11 +4,18 @@
 //! private vector trait ([`simd`]) and instantiated for every [`simd::Level`]; all levels give the same bits,
 //! because every cell is computed by the same IEEE operations in the same order (multiply and add stay separate).
 
+mod alphabet;
 pub mod band;
 pub mod dtw;
+pub mod elastic;
+pub mod lcs;
+pub mod lcss;
+pub mod levenshtein;
 pub mod normalize;
+#[cfg(any(test, feature = "oracle"))]
 pub mod oracle;
 pub mod simd;
+mod wavefront;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,5 +1,10 @@
 //! Textbook dynamic programs over the full matrix: what the fast kernels are tested against. Slow on purpose.
 
+mod symbols;
+
+pub use symbols::{common_subsequence_table, lcs_align, lcs_length, lcss_length, levenshtein};
+pub mod elastic;
+
 use super::band::Band;
 use super::dtw::{DtwOptions, Metric};
 use crate::series::Series;

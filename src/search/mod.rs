@@ -6,15 +6,19 @@
 
 mod batch;
 mod candidates;
+mod elastic;
 mod job;
 mod matrix;
 mod nearest;
+mod symbols;
 
 pub use batch::dtw_batch;
 pub use candidates::Candidates;
+pub use elastic::elastic_batch;
 pub use job::{Job, spawn, threads};
 pub use matrix::{CorrelationMethod, correlation_matrix, dtw_matrix, lag_matrix};
 pub use nearest::{Neighbor, dtw_nearest};
+pub use symbols::{LcsRatio, lcs_matrix};
 
 use crate::kernels::KernelError;
 

@@ -71,14 +71,6 @@ impl Vector for Portable {
         self.0.simd_le(other.0)
     }
     #[inline(always)]
-    fn and(a: f64x2, b: f64x2) -> f64x2 {
-        a & b
-    }
-    #[inline(always)]
-    fn or(a: f64x2, b: f64x2) -> f64x2 {
-        a | b
-    }
-    #[inline(always)]
     fn select(mask: f64x2, yes: Self, no: Self) -> Self {
         Self(mask.bitselect(yes.0, no.0))
     }

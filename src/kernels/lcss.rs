@@ -1,0 +1,236 @@
+//! Longest common subsequence of real values: how many steps of two series agree within a tolerance, in order.
+//!
+//! Vlachos, Kollios and Gunopulos, "Discovering similar multidimensional trajectories", 2002. The recurrence is the
+//! bit-parallel one of [`lcs`](super::lcs). The rows within `epsilon` of a value are a range in the order of the
+//! values, so the matches of a column are the difference of two prefix masks; the rows within the window are the
+//! same in the order of the positions.
+
+use super::lcs::{Lcs, WORD, zeros};
+use super::simd::{Level, MAX_LANES, WordKernel, Words};
+use super::wavefront::{Front, Matches, SKEW, STEPS, lag};
+use super::{Interrupt, KernelError};
+use crate::series::Series;
+use std::ops::Range;
+
+/// The length of the longest common subsequence, where `x` at `i` and `y` at `j` match when `|x - y| <= epsilon`
+/// and `|i - j| <= window`. The window is not widened for unequal lengths. Both series must have one channel; an
+/// `epsilon` that is negative or NaN matches nothing.
+pub fn length(
+    level: Level,
+    a: Series<'_>,
+    b: Series<'_>,
+    epsilon: f64,
+    window: Option<usize>,
+    interrupt: Interrupt<'_>,
+) -> Result<usize, KernelError> {
+    let (a, b) = (a.values(), b.values());
+    let (rows, columns) = if a.len() <= b.len() { (a, b) } else { (b, a) };
+    interrupt.check()?;
+    if !(epsilon >= 0.0) {
+        return Ok(0);
+    }
+    // A window that reaches every cell is none.
+    let window = window.filter(|&w| w < columns.len() - 1);
+    let sorted = Sorted::new(rows, columns, epsilon);
+    level.run_words(Length { sorted: &sorted, window, interrupt })
+}
+
+/// The rows in the order of their values, and the columns' ranges in it.
+struct Sorted {
+    order: Vec<u32>,
+    /// Column `j` matches the rows `order[low[j]..high[j]]`.
+    low: Vec<u32>,
+    high: Vec<u32>,
+}
+
+impl Sorted {
+    fn new(rows: &[f64], columns: &[f64], epsilon: f64) -> Self {
+        let mut pairs: Vec<(f64, u32)> = rows.iter().copied().zip(0..).collect();
+        pairs.sort_unstable_by(|x, y| x.0.total_cmp(&y.0));
+        let values: Vec<f64> = pairs.iter().map(|pair| pair.0).collect();
+        // x - y is rounded, but monotone in x: what matches by |x - y| <= epsilon is a range.
+        let rank = |below: &dyn Fn(f64) -> bool| values.partition_point(|&x| below(x)) as u32;
+        Self {
+            low: columns.iter().map(|y| rank(&|x| x - y < -epsilon)).collect(),
+            high: columns.iter().map(|y| rank(&|x| x - y <= epsilon)).collect(),
+            order: pairs.into_iter().map(|pair| pair.1).collect(),
+        }
+    }
+}
+
+/// Rows of a strip in some order, as the masks of all prefixes of that order, and a range of it for each column.
+struct Ranges<W: Words, const K: usize> {
+    /// `prefixes[x]`: the first `x` rows.
+    prefixes: Vec<[W; K]>,
+    /// The ranges, with [`lag`] empty ones on both sides.
+    low: Vec<u16>,
+    high: Vec<u16>,
+}
+
+impl<W: Words, const K: usize> Ranges<W, K> {
+    /// `order` are rows of the strip, `ranges` the ranges of the columns in it.
+    #[inline(always)]
+    fn new(order: impl Iterator<Item = usize>, ranges: impl ExactSizeIterator<Item = (u16, u16)>) -> Self {
+        let mut mask = [W::splat(0); K];
+        let mut prefixes = Vec::with_capacity(Front::<W, Lcs, K>::ROWS + 1);
+        prefixes.push(mask);
+        for row in order {
+            let (k, q, bit) = Front::<W, Lcs, K>::locate(row);
+            mask[k].lanes_mut()[q] |= 1 << bit;
+            prefixes.push(mask);
+        }
+        let padded = ranges.len() + 2 * lag::<W>();
+        let mut low = Vec::with_capacity(padded);
+        let mut high = Vec::with_capacity(padded);
+        low.resize(lag::<W>(), 0);
+        high.resize(lag::<W>(), 0);
+        for (from, to) in ranges {
+            low.push(from);
+            high.push(to);
+        }
+        low.resize(padded, 0);
+        high.resize(padded, 0);
+        Self { prefixes, low, high }
+    }
+}
+
+/// The prefix masks of one step: for the lower and the upper end, by lane.
+type Ends<'a, W, const K: usize> = [[&'a [W; K]; MAX_LANES]; 2];
+
+impl<'a, W: Words, const K: usize> Matches<W, K> for &'a Ranges<W, K> {
+    type Step = Ends<'a, W, K>;
+
+    #[inline(always)]
+    fn step(self, t: usize) -> Self::Step {
+        let (low, high) = (&self.low[t..t + lag::<W>() + 1], &self.high[t..t + lag::<W>() + 1]);
+        let at = |ends: &[u16], q: usize| {
+            &self.prefixes[if q < W::LANES { ends[lag::<W>() - SKEW * q] as usize } else { 0 }]
+        };
+        [low, high].map(|ends| [at(ends, 0), at(ends, 1), at(ends, 2), at(ends, 3)])
+    }
+    #[inline(always)]
+    fn word(step: Self::Step, k: usize) -> W {
+        let mask =
+            |rows: [&[W; K]; MAX_LANES]| W::diagonal([&rows[0][k], &rows[1][k], &rows[2][k], &rows[3][k]]);
+        mask(step[1]).xor(mask(step[0]))
+    }
+}
+
+/// Rows that match by value and are inside the window.
+struct Windowed<W: Words, const K: usize> {
+    values: Ranges<W, K>,
+    positions: Ranges<W, K>,
+}
+
+impl<'a, W: Words, const K: usize> Matches<W, K> for &'a Windowed<W, K> {
+    type Step = (Ends<'a, W, K>, Ends<'a, W, K>);
+
+    #[inline(always)]
+    fn step(self, t: usize) -> Self::Step {
+        ((&self.values).step(t), (&self.positions).step(t))
+    }
+    #[inline(always)]
+    fn word((values, positions): Self::Step, k: usize) -> W {
+        <&Ranges<W, K>>::word(values, k).and(<&Ranges<W, K>>::word(positions, k))
+    }
+}
+
+struct Length<'a> {
+    sorted: &'a Sorted,
+    window: Option<usize>,
+    interrupt: Interrupt<'a>,
+}
+
+impl WordKernel for Length<'_> {
+    type Output = Result<usize, KernelError>;
+
+    #[inline(always)]
+    fn run<W: Words>(self) -> Self::Output {
+        match self.window {
+            Some(window) => self.strips::<W, 1>(Some(window)),
+            None if self.sorted.order.len() <= WORD * W::LANES => self.strips::<W, 1>(None),
+            // With K = 2 the prefix masks still fit the first-level cache.
+            None => self.strips::<W, 2>(None),
+        }
+    }
+}
+
+impl Length<'_> {
+    #[inline(always)]
+    fn strips<W: Words, const K: usize>(&self, window: Option<usize>) -> Result<usize, KernelError> {
+        let rows = self.sorted.order.len();
+        let mut border = vec![0; self.sorted.low.len()];
+        let mut total = 0;
+        for first in (0..rows).step_by(Front::<W, Lcs, K>::ROWS) {
+            let strip = first..rows.min(first + Front::<W, Lcs, K>::ROWS);
+            total += match window {
+                None => {
+                    let columns = 0..border.len();
+                    let table = self.values::<W, K>(&strip, columns);
+                    zeros(&self.sweep::<W, K, _>(&table, &mut border)?.words)
+                }
+                Some(window) => self.band::<W, K>(&strip, window, &mut border)?,
+            };
+        }
+        Ok(total)
+    }
+
+    /// A strip under a window: only the columns that some row of it reaches need the recurrence.
+    #[inline(always)]
+    fn band<W: Words, const K: usize>(
+        &self,
+        strip: &Range<usize>,
+        window: usize,
+        border: &mut [u8],
+    ) -> Result<usize, KernelError> {
+        let end = (strip.end + window).min(border.len());
+        let columns = strip.start.saturating_sub(window).min(end)..end;
+        // Left of them the subsequence grows in no row of the strip, and what enters leaves again.
+        let inside = |position: usize| (position.clamp(strip.start, strip.end) - strip.start) as u16;
+        let positions = columns.clone().map(|j| (inside(j.saturating_sub(window)), inside(j + window + 1)));
+        let table = Windowed {
+            values: self.values::<W, K>(strip, columns.clone()),
+            positions: Ranges::<W, K>::new(0..strip.len(), positions),
+        };
+        let grown = zeros(&self.sweep::<W, K, _>(&table, &mut border[columns.clone()])?.words);
+        // Right of them nothing matches: each carry that enters ends at the first row where the subsequence still
+        // grows.
+        let ended = border[columns.end..].iter_mut().filter(|carry| **carry != 0).take(grown);
+        Ok(grown - ended.map(|carry| *carry = 0).count())
+    }
+
+    /// The masks of the strip by value, for `columns`.
+    #[inline(always)]
+    fn values<W: Words, const K: usize>(&self, strip: &Range<usize>, columns: Range<usize>) -> Ranges<W, K> {
+        // rank[x]: rows of the strip among the first x of all.
+        let mut rank = Vec::with_capacity(self.sorted.order.len() + 1);
+        let mut seen = 0_u16;
+        rank.push(seen);
+        for &row in &self.sorted.order {
+            seen += u16::from(strip.contains(&(row as usize)));
+            rank.push(seen);
+        }
+        let order = self.sorted.order.iter().map(|&row| row as usize).filter(|row| strip.contains(row));
+        let ends = self.sorted.low[columns.clone()].iter().zip(&self.sorted.high[columns]);
+        let ranges = ends.map(|(&low, &high)| (rank[low as usize], rank[high as usize]));
+        Ranges::new(order.map(|row| row - strip.start), ranges)
+    }
+
+    #[inline(always)]
+    fn sweep<'m, W: Words, const K: usize, M>(
+        &self,
+        table: &'m M,
+        border: &mut [u8],
+    ) -> Result<Front<W, Lcs, K>, KernelError>
+    where
+        &'m M: Matches<W, K>,
+    {
+        let mut front = Front::<W, Lcs, K>::new();
+        let steps = Front::<W, Lcs, K>::steps(border.len());
+        for start in (0..steps).step_by(STEPS) {
+            self.interrupt.check()?;
+            front.sweep(table, border, start..steps.min(start + STEPS));
+        }
+        Ok(front)
+    }
+}
