@@ -7,7 +7,7 @@ use super::super::alphabet::Numbered;
 use super::super::simd::{Level, MAX_LANES, WordKernel, Words};
 use super::super::wavefront::Recurrence;
 use super::super::{Interrupt, KernelError};
-use super::bits::{Lcs, WORD, growth};
+use super::bits::{CARRY, Lcs, WORD, growth};
 
 /// The most sequences that [`FewKinds::lengths`] compares at a time at this level.
 pub(crate) fn lanes(level: Level) -> usize {
@@ -81,7 +81,7 @@ impl<'c, C: Iterator<Item = &'c [u8]>, F: FnMut(usize, &[usize])> WordKernel for
         let words = longest.div_ceil(WORD);
         // By strip, in it by kind.
         let strips = words.div_ceil(STRIP);
-        let mut table = vec![[W::splat(0); STRIP]; strips * self.kinds];
+        let mut table = vec![[W::splat(CARRY); STRIP]; strips * self.kinds];
         for (q, row) in self.rows.iter().enumerate() {
             for (w, symbols) in row.chunks(WORD).enumerate() {
                 let kinds = &mut table[w / STRIP * self.kinds..][..self.kinds];

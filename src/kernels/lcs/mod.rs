@@ -11,7 +11,7 @@ mod group;
 mod sparse;
 mod trace;
 
-pub(super) use bits::{Lcs, WORD, zeros};
+pub(super) use bits::{CARRY, Lcs, WORD, zeros};
 pub(crate) use group::{FewKinds, lanes};
 
 use super::alphabet::{Numbered, common_ends};
@@ -32,7 +32,10 @@ pub fn length(level: Level, a: &[u32], b: &[u32], interrupt: Interrupt<'_>) -> R
     interrupt.check()?;
     let numbered = Numbered::new(rows, columns);
     let cells = rows.len() as u64 * columns.len() as u64;
-    let inner = if numbered.matches() < cells / CELLS_PER_MATCH {
+    let few = cells / CELLS_PER_MATCH;
+    // Every column of a known kind has a match: often that is enough to know without counting.
+    let sparse = numbered.known_columns() < few && numbered.matches() < few;
+    let inner = if sparse {
         sparse::length(&numbered, interrupt)?
     } else {
         level.run_words(bits::Length { numbered: &numbered, interrupt })?
