@@ -157,8 +157,8 @@ impl<W: Words, R: Recurrence<W>, const K: usize> Front<W, R, K> {
         let before = self.words;
         let border = if t < columns { around.above(t) } else { 0 };
         self.advance(matches, t, R::enter(self.carries[0], border));
-        for k in 0..K {
-            self.words[k] = R::keep(active, before[k], self.words[k]);
+        for (word, before) in self.words.iter_mut().zip(before) {
+            *word = R::keep(active, before, *word);
         }
         self.carries[1] = R::mute(active, self.carries[1]);
         match t.checked_sub(lag::<W>()) {
