@@ -2,7 +2,7 @@
 //!
 //! Bit-parallel: Myers, "A fast bit-vector algorithm for approximate string matching based on dynamic programming",
 //! 1999, in the form of Hyyro, "A bit-vector algorithm for computing Levenshtein and Damerau edit distances", 2003,
-//! for patterns of many words, on slanted fronts ([`wavefront`](super::wavefront)).
+//! for patterns of many words, on slanted fronts (`wavefront.rs`).
 
 use super::alphabet::{Numbered, common_ends};
 use super::simd::{Level, WordKernel, Words};

@@ -134,3 +134,37 @@ fn sweep<W: Words, const K: usize>(
         *total += front.iter().map(|word| growth(word.lanes()[q])).sum::<usize>();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::oracle;
+    use super::*;
+
+    #[test]
+    fn every_level_finds_every_length() {
+        // Around the ends of words and of the strip of eight of them, and one empty.
+        let sequences: Vec<Vec<u32>> = [63, 0, 64, 130, 300, 504, 505, 1100]
+            .into_iter()
+            .map(|n| (0..n).map(|i| (i * i / 3 + i * n) % 5).collect())
+            .collect();
+        let few = FewKinds::new(&sequences).unwrap();
+        for level in Level::available() {
+            for members in (0..sequences.len()).collect::<Vec<_>>().chunks(lanes(level)) {
+                let rows: Vec<&[u8]> = members.iter().map(|&r| few.sequence(r)).collect();
+                let columns = (0..sequences.len()).map(|c| few.sequence(c));
+                let found = |c: usize, lengths: &[usize]| {
+                    let wanted = members.iter().map(|&r| oracle::lcs_length(&sequences[r], &sequences[c]));
+                    assert_eq!(lengths, wanted.collect::<Vec<_>>(), "{} column {c}", level.name());
+                };
+                few.lengths(level, &rows, columns, found, Interrupt::NEVER).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn many_kinds_are_refused() {
+        assert!(FewKinds::new(&[(0..65).collect(), vec![3]]).is_none());
+        assert!(FewKinds::new(&[(0..64).collect(), vec![]]).is_some());
+        assert!(FewKinds::new(&[]).is_some());
+    }
+}
