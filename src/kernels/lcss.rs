@@ -171,7 +171,9 @@ impl WordKernel for Length<'_> {
     #[inline(always)]
     fn run<W: Words>(self) -> Self::Output {
         match self.window {
-            Some(window) => self.strips::<W, 1>(Some(window)),
+            // A strip costs its height beyond the window: tall ones do not pay when that is narrow.
+            Some(window) if window < 2 * WORD * W::LANES => self.strips::<W, 1>(Some(window)),
+            Some(window) => self.strips::<W, 2>(Some(window)),
             None if self.sorted.order.len() <= WORD * W::LANES => self.strips::<W, 1>(None),
             // With K = 2 the prefix masks still fit the first-level cache.
             None => self.strips::<W, 2>(None),
