@@ -7,10 +7,12 @@
 mod alphabet;
 pub mod band;
 pub mod dtw;
+pub mod elastic;
 pub mod lcs;
 pub mod lcss;
 pub mod levenshtein;
 pub mod normalize;
+#[cfg(any(test, feature = "oracle"))]
 pub mod oracle;
 pub mod simd;
 mod wavefront;

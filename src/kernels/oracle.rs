@@ -3,6 +3,7 @@
 mod symbols;
 
 pub use symbols::{common_subsequence_table, lcs_align, lcs_length, lcss_length, levenshtein};
+pub mod elastic;
 
 use super::band::Band;
 use super::dtw::{DtwOptions, Metric};

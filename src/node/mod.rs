@@ -1,1 +1,31 @@
 //! The JavaScript surface: convert, call, convert. Nothing here computes.
+//!
+//! The functions take positional primitives, because an option object costs more to cross with than a small
+//! comparison takes; the facade in `js/` checks arguments, words the errors and is what users see. What a type
+//! cannot say about a number is checked here again, so nothing that reaches this layer can end the process:
+//!
+//! - every synchronous function, getter and constructor carries `catch_unwind`: a panic becomes an exception;
+//! - asynchronous work goes through [`task::promise`], which catches panics on the worker;
+//! - JavaScript memory is read on the JavaScript thread only, and copied before anything outlives the call.
+//!
+//! | module | what it exports |
+//! | --- | --- |
+//! | [`arguments`] | numbers and views into options, series and candidates |
+//! | [`errors`] | the codes of `MidstreamerError` |
+//! | [`task`] | `Job` and the way from the thread pool to a promise |
+//! | [`dtw`] | distances, alignments, batches and matrices of series |
+//! | [`symbols`] | LCS, Levenshtein and LCSS |
+//! | [`elastic`] | the other elastic distances |
+//! | [`diagnostics`] | `version` and the test hooks |
+
+// What a reader needs is documented in index.d.ts; the macro makes more items than are written here, and it needs
+// them `pub`. Arguments are positional on purpose, see above.
+#![allow(missing_docs, unreachable_pub, clippy::too_many_arguments)]
+
+mod arguments;
+mod diagnostics;
+mod dtw;
+mod elastic;
+mod errors;
+mod symbols;
+mod task;

@@ -70,4 +70,22 @@ impl Candidates {
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
         Series::trusted(&self.values[start..self.ends[index]], self.channels)
     }
+
+    /// Whether no candidate is shorter than the one before it.
+    pub(super) fn lengths_ascend(&self) -> bool {
+        (1..self.len()).all(|index| self.get(index - 1).steps() <= self.get(index).steps())
+    }
+
+    /// The values of each candidate, to be changed in place; they must stay finite.
+    pub(super) fn values_mut(&mut self) -> Vec<&mut [f64]> {
+        let mut rest = &mut self.values[..];
+        let mut start = 0;
+        let mut rows = Vec::with_capacity(self.ends.len());
+        for &end in &self.ends {
+            let (row, later) = rest.split_at_mut(end - start);
+            rows.push(row);
+            (rest, start) = (later, end);
+        }
+        rows
+    }
 }

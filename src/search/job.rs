@@ -41,3 +41,8 @@ impl Job {
 pub fn spawn(work: impl FnOnce() + Send + 'static) {
     rayon::spawn(work);
 }
+
+/// Threads of the pool.
+pub fn threads() -> usize {
+    rayon::current_num_threads()
+}

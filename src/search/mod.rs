@@ -1,16 +1,35 @@
 //! Many pairs at once: one query against candidates, matrices of all pairs. The only module with threads.
+//!
+//! The functions here block the calling thread and use the whole pool; [`spawn`] is how a caller that must not block
+//! gets onto it. Every result is independent of the number of threads: each distance is computed by one thread, and
+//! what is shared between threads (the best distance so far) only decides what need not be computed.
 
+mod batch;
 mod candidates;
+mod elastic;
 mod job;
-mod pairs;
+mod matrix;
+mod nearest;
 mod symbols;
 
+pub use batch::dtw_batch;
 pub use candidates::Candidates;
-pub use job::{Job, spawn};
-pub use pairs::{
-    CorrelationMethod, Neighbor, correlation_matrix, dtw_batch, dtw_matrix, dtw_nearest, lag_matrix,
-};
+pub use elastic::elastic_batch;
+pub use job::{Job, spawn, threads};
+pub use matrix::{CorrelationMethod, correlation_matrix, dtw_matrix, lag_matrix};
+pub use nearest::{Neighbor, dtw_nearest};
 pub use symbols::{LcsRatio, lcs_matrix};
 
-/// The most values of a matrix of all pairs.
+use crate::kernels::KernelError;
+
+/// The most values that a matrix may have: 1 GiB of f64.
 pub const MAX_MATRIX_VALUES: u64 = 1 << 27;
+
+/// Refuses a matrix of all pairs of `size` things beyond [`MAX_MATRIX_VALUES`].
+fn check_matrix_size(size: usize) -> Result<(), KernelError> {
+    let cells = (size as u128).pow(2);
+    if cells > u128::from(MAX_MATRIX_VALUES) {
+        return Err(KernelError::TooLarge { cells, limit: MAX_MATRIX_VALUES });
+    }
+    Ok(())
+}

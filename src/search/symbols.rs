@@ -1,6 +1,6 @@
 //! All pairs of symbol sequences.
 
-use super::{Job, MAX_MATRIX_VALUES};
+use super::{Job, check_matrix_size};
 use crate::kernels::KernelError;
 use crate::kernels::lcs::{self, FewKinds};
 use crate::kernels::simd::Level;
@@ -40,13 +40,10 @@ impl LcsRatio {
 const GROUPED_LENGTH: usize = 2000;
 
 /// Longest common subsequences of all pairs, row-major `len x len`, symmetric; the diagonal is 1, with
-/// [`LcsRatio::None`] the own length. Progress counts pairs. More than [`MAX_MATRIX_VALUES`]: `TooLarge`.
+/// [`LcsRatio::None`] the own length. Progress counts pairs. More than [`super::MAX_MATRIX_VALUES`]: `TooLarge`.
 pub fn lcs_matrix(sequences: &[Vec<u32>], ratio: LcsRatio, job: &Job) -> Result<Vec<f64>, KernelError> {
     let n = sequences.len();
-    let cells = n as u128 * n as u128;
-    if cells > u128::from(MAX_MATRIX_VALUES) {
-        return Err(KernelError::TooLarge { cells, limit: MAX_MATRIX_VALUES });
-    }
+    check_matrix_size(n)?;
     let mut out = vec![0.0; n * n];
     for (i, a) in sequences.iter().enumerate() {
         out[i * n + i] = ratio.apply(a.len(), a.len(), a.len());

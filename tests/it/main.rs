@@ -1,3 +1,8 @@
 //! Integration tests: one binary, one module an area.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, with its place")]
+
+mod architecture;
+mod golden_elastic;
 mod golden_symbols;
 mod symbols;

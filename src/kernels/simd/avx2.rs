@@ -103,16 +103,6 @@ impl Vector for Avx2 {
         unsafe { _mm256_cmp_pd::<_CMP_LE_OQ>(self.0, other.0) }
     }
     #[inline(always)]
-    fn and(a: __m256d, b: __m256d) -> __m256d {
-        // SAFETY: AVX, registers only.
-        unsafe { _mm256_and_pd(a, b) }
-    }
-    #[inline(always)]
-    fn or(a: __m256d, b: __m256d) -> __m256d {
-        // SAFETY: AVX, registers only.
-        unsafe { _mm256_or_pd(a, b) }
-    }
-    #[inline(always)]
     fn select(mask: __m256d, yes: Self, no: Self) -> Self {
         // SAFETY: AVX, registers only.
         Self(unsafe { _mm256_blendv_pd(no.0, yes.0, mask) })

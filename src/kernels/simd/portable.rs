@@ -1,7 +1,7 @@
 //! Two lanes by the crate `wide`: SSE2 on any x86-64, NEON on any aarch64, plain arrays elsewhere.
 
 use super::{MAX_LANES, Vector};
-use wide::{CmpLe, f64x2};
+use wide::f64x2;
 
 /// What these lanes are on this architecture.
 pub(super) const NAME: &str = if cfg!(target_arch = "x86_64") {
@@ -71,16 +71,8 @@ impl Vector for Portable {
         self.0.simd_le(other.0)
     }
     #[inline(always)]
-    fn and(a: f64x2, b: f64x2) -> f64x2 {
-        a & b
-    }
-    #[inline(always)]
-    fn or(a: f64x2, b: f64x2) -> f64x2 {
-        a | b
-    }
-    #[inline(always)]
     fn select(mask: f64x2, yes: Self, no: Self) -> Self {
-        Self(mask.blend(yes.0, no.0))
+        Self(mask.bitselect(yes.0, no.0))
     }
     #[inline(always)]
     fn bits(mask: f64x2) -> u8 {

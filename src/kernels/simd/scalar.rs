@@ -58,14 +58,6 @@ impl Vector for Scalar {
         self.0 <= other.0
     }
     #[inline(always)]
-    fn and(a: bool, b: bool) -> bool {
-        a && b
-    }
-    #[inline(always)]
-    fn or(a: bool, b: bool) -> bool {
-        a || b
-    }
-    #[inline(always)]
     fn select(mask: bool, yes: Self, no: Self) -> Self {
         if mask { yes } else { no }
     }

@@ -1,0 +1,87 @@
+// Compiled, never run: the types as an ES module sees them.
+import {
+  correlationMatrix, dtw, dtwAlign, dtwBatch, dtwMatrix, dtwNearest, dtwSync, elastic, elasticBatch, lagMatrix,
+  lcs, lcsAlign, lcsMatrix, lcss, lcsSync, levenshtein, MidstreamerError, version,
+} from '@neural-trader/midstreamer'
+import type {
+  Alignment, Candidates, CommonSubsequence, DtwOptions, ElasticMeasure, ElasticOptions, ErrorCode, LcsOptions, Matrix,
+  Neighbor, Progress, Sequence, Series,
+} from '@neural-trader/midstreamer'
+import {
+  dtwBatch as oldBatch, dtwBatchAdaptive, dtwBatchParallel, dtwDistanceRust, dtwDistanceRustOptimized, TemporalCompare,
+} from '@neural-trader/midstreamer/compat'
+
+/** Both types are the same, in both directions. */
+function same<A, B>(..._: [A] extends [B] ? ([B] extends [A] ? [] : ['differs']) : ['differs']): void {}
+
+const series: Series[] = [new Float64Array(2), new Float32Array(2), [1, 2], [1, 2] as const]
+const sequences: Sequence[] = [new Int32Array(2), new Uint8Array(2), [1], ['BUY'], 'text', ['a', 'b'] as const]
+const options: DtwOptions = { metric: 'squared', window: 3, normalize: 'zscore', maxDistance: 5, channels: 1, signal: new AbortController().signal }
+const progress: Progress = { onProgress: (done: number, total: number) => void (done / total) }
+const candidates: Candidates[] = [series, { data: new Float64Array(4), length: 2 }, { data: new Float32Array(4), length: 2 }]
+const measure: ElasticMeasure = 'soft-dtw'
+const elasticOptions: ElasticOptions = { gamma: 0.1, window: 3 }
+const lcsOptions: LcsOptions = {}
+
+export async function everything(): Promise<void> {
+  same<number, Awaited<ReturnType<typeof dtw>>>()
+  const [a, b] = [series[0]!, series[1]!]
+  const distance: number = (await dtw(a, b, options)) + dtwSync(a, b, { window: 1 }) + dtwSync(a, b)
+  const { similarity, path, lag }: Alignment = await dtwAlign(a, b, options)
+  const distances: Float64Array = await dtwBatch(a, candidates[0]!, { ...options, ...progress })
+  const [nearest]: Neighbor[] = await dtwNearest(a, candidates[1]!, { k: 3, window: 2 })
+  const matrices: Matrix[] = [
+    await dtwMatrix(series, { ...options, ...progress }), await lagMatrix(series), await correlationMatrix(series, { method: 'pearson' }),
+    await lcsMatrix(sequences, { normalize: 'dice', ...progress }),
+  ]
+  const common: CommonSubsequence = await lcsAlign('a', 'b', lcsOptions)
+  const counts: number[] = [
+    await lcs(['a'], ['b']), lcsSync('a', 'b'), await lcss(a, b, { epsilon: 1, window: 2 }), await levenshtein([1], new Int32Array(1)),
+    await elastic(measure, a, b, elasticOptions), (await elasticBatch('erp', a, series, { gap: 0 }))[0]!,
+  ]
+  const { package: release, kernel, threads } = version()
+  const texts: string[] = [release, kernel]
+  void [distance, similarity, path.length, lag, distances, nearest?.index, matrices[0]?.data, common.positionsA, counts, threads, texts]
+
+  try {
+    await dtw(a, b)
+  } catch (error) {
+    if (error instanceof MidstreamerError) {
+      const code: ErrorCode = error.code
+      const cause: unknown = error.cause
+      void [code, cause, error.message, error.stack, error.taskId?.length, error.remoteError?.message]
+      // @ts-expect-error codes are a closed set
+      if (error.code === 'NO_SUCH_CODE') throw error
+    }
+  }
+
+  // @ts-expect-error integers are symbols, not a series
+  await dtw(new Int32Array(1), b)
+  // @ts-expect-error unknown option
+  await dtw(a, b, { windwo: 1 })
+  // @ts-expect-error the synchronous form takes no signal
+  dtwSync(a, b, { signal: new AbortController().signal })
+  // @ts-expect-error unknown metric
+  await dtw(a, b, { metric: 'manhattan' })
+  // @ts-expect-error epsilon is required
+  await lcss(a, b, {})
+  // @ts-expect-error unknown measure
+  await elastic('dtw', a, b)
+  // @ts-expect-error a block needs a length
+  await dtwBatch(a, { data: new Float64Array(4) })
+  // @ts-expect-error doubles are no symbols
+  await lcs(new Float64Array(1), [1])
+}
+
+export function old(): void {
+  const compare = new TemporalCompare(10)
+  const a = new Float64Array(3)
+  const { dtw_distance, lcs_length, edit_distance, similarity_score } = compare.analyze(a, a)
+  const numbers: number[] = [
+    compare.dtw(a, a), compare.lcs(new Int32Array(1), new Int32Array(1)), compare.edit_distance('a', 'b'), dtw_distance, lcs_length,
+    edit_distance, similarity_score, ...dtwDistanceRust(a, a).alignment, dtwDistanceRustOptimized(a, a).similarity,
+    ...oldBatch(a, a, 3), ...dtwBatchParallel(a, a, 3), ...dtwBatchAdaptive(a, a, 3),
+  ]
+  void numbers
+  compare.free()
+}

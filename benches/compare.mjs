@@ -1,0 +1,64 @@
+/**
+ * How fast is it, and against what? Everything in one process, contenders interleaved round by round.
+ *
+ *   npm run bench                     all rows
+ *   npm run bench -- --quick          fewer rows and rounds: does everything run and agree?
+ *   npm run bench -- --only LCS       rows whose name contains the text
+ *   npm run bench -- --json FILE      the figures as JSON
+ *   npm run bench -- --record         benches/record/<cpu>/<date>.json and .md
+ */
+import { execFileSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { loadavg } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { assertAgree } from './js/agreement.mjs'
+import { loadPeers, peerVersions } from './js/peers.mjs'
+import { machine, rowLines, writeRecord } from './js/record.mjs'
+import { interleave, settingsFor } from './js/rounds.mjs'
+import { workloads } from './js/workloads.mjs'
+
+const { values: flags } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    record: { type: 'boolean', default: false },
+    json: { type: 'string' },
+    only: { type: 'string' },
+  },
+})
+
+/** Runs every contender once and compares it with the first, which is ours. */
+async function check({ name, contenders }) {
+  const results = []
+  for (const { run, value = (result) => result } of contenders) results.push(value(await run()))
+  results.forEach((result, i) => assertAgree(name, contenders[i].name, result, results[0]))
+}
+
+const facts = { ...machine(), peers: peerVersions }
+console.log(`${facts.cpu}, ${facts.cores} cores, Node.js ${facts.node}, kernel ${facts.kernel}, ${facts.threads} threads, load ${facts.loadAverage[0]}`)
+const peers = loadPeers(console.log)
+console.log('Medians; the last columns say how many times our time (first line of each block) it is, and the goal.')
+
+const settings = settingsFor(flags.quick)
+const rows = []
+for (const { name, limitMs, contenders } of await workloads(peers, flags.quick)) {
+  if (flags.only && !name.includes(flags.only)) continue
+  await check({ name, contenders })
+  const row = { name, ...(limitMs === undefined ? {} : { limitMs }), results: await interleave(contenders, settings) }
+  rows.push(row)
+  for (const line of rowLines(row)) console.log(line)
+}
+
+const memory = JSON.parse(execFileSync(process.execPath, [fileURLToPath(new URL('js/memory.mjs', import.meta.url))], { encoding: 'utf8' }))
+const MEMORY_LIMIT = 2 * 2 ** 20
+const memoryLine =
+  `Memory: a distance of ${memory.length} x ${memory.length} raises the process by ${(memory.grownBytes / 2 ** 20).toFixed(2)} MiB ` +
+  `beyond its inputs (${memory.how}); goal below 2 MiB: ${memory.grownBytes < MEMORY_LIMIT ? 'yes' : 'no'}`
+console.log(`\n${memoryLine}`)
+
+facts.loadAverageAfter = loadavg().map((load) => Number(load.toFixed(2)))
+if (flags.json) writeFileSync(flags.json, `${JSON.stringify({ facts, rows, memory }, null, 2)}\n`)
+if (flags.record) {
+  const file = writeRecord({ title: 'Comparison with JavaScript peers', facts, rows, notes: [memoryLine], extra: { memory } })
+  console.log(`Recorded in ${file}.md and .json`)
+}

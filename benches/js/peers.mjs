@@ -1,0 +1,61 @@
+/**
+ * The published packages that the benchmark compares with, at the versions of peers.json.
+ *
+ * Their dependency trees are large and none of the measured functions needs them (neural-trader alone
+ * declares twenty-four), so each tarball is packed by npm, checked against its integrity value and
+ * unpacked into benches/peers/node_modules, which git ignores. No script of theirs runs.
+ */
+import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const home = fileURLToPath(new URL('../peers/', import.meta.url))
+const pinned = JSON.parse(readFileSync(new URL('peers.json', import.meta.url), 'utf8'))
+
+/** Versions by name, of the packages that are compared. */
+export const peerVersions = Object.fromEntries(pinned.filter((peer) => !peer.neededBy).map(({ name, version }) => [name, version]))
+
+function npmPack(spec, folder) {
+  const args = ['pack', spec, '--ignore-scripts', '--loglevel=error', `--pack-destination=${folder}`]
+  const viaNpm = process.env.npm_execpath
+  const [command, all] = viaNpm ? [process.execPath, [viaNpm, ...args]] : ['npm', args]
+  return execFileSync(command, all, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim().split('\n').at(-1)
+}
+
+function installPeer({ name, version, integrity }, log) {
+  const target = join(home, 'node_modules', name)
+  const manifest = join(target, 'package.json')
+  if (existsSync(manifest) && JSON.parse(readFileSync(manifest, 'utf8')).version === version) return
+  log(`  fetching ${name} ${version} ...`)
+  const folder = mkdtempSync(join(tmpdir(), 'peer-'))
+  try {
+    const tarball = join(folder, npmPack(`${name}@${version}`, folder))
+    const digest = `sha512-${createHash('sha512').update(readFileSync(tarball)).digest('base64')}`
+    if (digest !== integrity) throw new Error(`${name} ${version}: ${digest} is not the pinned ${integrity}`)
+    rmSync(target, { recursive: true, force: true })
+    mkdirSync(target, { recursive: true })
+    execFileSync('tar', ['-xzf', tarball, '-C', target, '--strip-components=1'])
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/**
+ * Installs what is missing and loads everything. `neuralTrader` is null on a platform for which its
+ * tarball holds no binary; the table then says so.
+ */
+export function loadPeers(log = () => {}) {
+  for (const peer of pinned) installPeer(peer, log)
+  const load = createRequire(join(home, 'index.cjs'))
+  const binary = { 'linux-x64': 'linux-x64-gnu', 'darwin-x64': 'darwin-x64', 'darwin-arm64': 'darwin-arm64' }[`${process.platform}-${process.arch}`]
+  return {
+    midstreamer: new (load('midstreamer').TemporalCompare)(),
+    neuralTrader: binary ? load(`./node_modules/neural-trader/neural-trader-rust/neural-trader.${binary}.node`) : null,
+    Dtw: load('dtw'),
+    DynamicTimeWarping: load('dynamic-time-warping'),
+  }
+}

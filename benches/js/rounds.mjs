@@ -1,0 +1,86 @@
+/**
+ * Interleaved timing. All contenders of a row take turns, round by round (A, B, C, A, B, C, ...), so that
+ * a change of clock speed or a busy neighbour meets them alike; a ratio is the median of the ratios
+ * within one round. Garbage is collected before a sample, outside its time.
+ */
+import { runInNewContext } from 'node:vm'
+import { setFlagsFromString } from 'node:v8'
+
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc')
+
+/**
+ * @typedef {object} Contender
+ * @property {string} name
+ * @property {() => unknown} run        one repetition; a Promise is awaited
+ * @property {(repetitions: number) => Promise<{ ms: number }>} [sample]  times itself (another process)
+ * @property {number} [goal]            ratio to ours that the project aims at
+ */
+
+export const median = (values) => {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = sorted.length >> 1
+  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+}
+
+async function timeHere(run, repetitions) {
+  collectGarbage()
+  const started = process.hrtime.bigint()
+  for (let i = 0; i < repetitions; i++) {
+    const result = run()
+    if (result instanceof Promise) await result
+  }
+  return Number(process.hrtime.bigint() - started) / 1e6
+}
+
+const sampleOf = (contender, repetitions) =>
+  contender.sample ? contender.sample(repetitions).then(({ ms }) => ms) : timeHere(contender.run, repetitions)
+
+/**
+ * Doubles the repetitions until a sample takes `sampleMs`; what it ran on the way is the warm-up. A contender
+ * that needs more than `slowMs` for one repetition takes part in `slowRounds` rounds only.
+ */
+async function calibrate(contender, { sampleMs, slowMs, slowRounds, rounds }) {
+  let repetitions = 1
+  let ms = await sampleOf(contender, repetitions)
+  if (ms < slowMs) ms = Math.min(ms, await sampleOf(contender, repetitions))
+  while (ms < sampleMs && repetitions < 1 << 22) {
+    repetitions = Math.max(repetitions * 2, Math.min(repetitions * 32, Math.floor((repetitions * sampleMs) / Math.max(ms, 1e-3))))
+    ms = await sampleOf(contender, repetitions)
+  }
+  return { contender, repetitions, rounds: ms / repetitions > slowMs ? slowRounds : rounds, ms: [] }
+}
+
+/**
+ * Times the contenders against the first of them.
+ * @param {Contender[]} contenders
+ * @returns {Promise<{ name: string, ms: number, ratio: number, goal?: number, repetitions: number, rounds: number, spread: [number, number] }[]>}
+ *   `ms` is the median of one repetition, `ratio` how many times the first contender's time it is, `spread` the least and largest of those ratios
+ */
+export async function interleave(contenders, settings) {
+  const entries = []
+  for (const contender of contenders) entries.push(await calibrate(contender, settings))
+  entries[0].rounds = settings.rounds // every ratio needs it
+  for (let round = 0; round < settings.rounds; round++) {
+    for (const entry of entries) {
+      if (round < entry.rounds) entry.ms.push((await sampleOf(entry.contender, entry.repetitions)) / entry.repetitions)
+    }
+  }
+  const [first] = entries
+  return entries.map((entry) => {
+    const ratios = entry.ms.map((ms, round) => ms / first.ms[round])
+    return {
+      name: entry.contender.name,
+      ms: median(entry.ms),
+      ratio: median(ratios),
+      ...(entry.contender.goal === undefined ? {} : { goal: entry.contender.goal }),
+      repetitions: entry.repetitions,
+      rounds: entry.ms.length,
+      spread: [Math.min(...ratios), Math.max(...ratios)],
+    }
+  })
+}
+
+/** Full and quick: the quick one tells whether everything runs and agrees, not how fast it is. */
+export const settingsFor = (quick) =>
+  quick ? { rounds: 3, sampleMs: 8, slowMs: 400, slowRounds: 1 } : { rounds: 9, sampleMs: 40, slowMs: 1000, slowRounds: 3 }

@@ -1,0 +1,167 @@
+/**
+ * Against the Python libraries of the field, in their own virtual environment:
+ *
+ *   npm run bench:python                  makes benches/python/.venv (git-ignored) on first use
+ *   npm run bench:python -- --quick       fewer rounds
+ *   npm run bench:python -- --record      benches/record/<cpu>/<date>-python.json and .md
+ *
+ * This process times ours, a Python process (peers.py) times the others; they take turns round by round.
+ * PYTHON names the interpreter that makes the environment (3.11 to 3.13; default python3).
+ */
+import { execFileSync, spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { loadavg, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { dtwSync, lcsSync } from '@neural-trader/midstreamer'
+import { assertAgree } from '../js/agreement.mjs'
+import { randomWalk, seededRandom, symbols } from '../js/random.mjs'
+import { machine, rowLines, writeRecord } from '../js/record.mjs'
+import { interleave, settingsFor } from '../js/rounds.mjs'
+
+const { values: flags } = parseArgs({
+  options: { quick: { type: 'boolean', default: false }, record: { type: 'boolean', default: false }, only: { type: 'string' } },
+})
+const here = (name) => fileURLToPath(new URL(name, import.meta.url))
+
+/** The environment is made anew when requirements.txt has changed. @returns the path of its interpreter */
+function virtualEnvironment() {
+  const folder = here('.venv')
+  const python = join(folder, process.platform === 'win32' ? 'Scripts/python.exe' : 'bin/python')
+  const stamp = join(folder, 'requirements.sha256')
+  const wanted = createHash('sha256').update(readFileSync(here('requirements.txt'))).digest('hex')
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return python
+  console.log('Making benches/python/.venv (about 800 MB, once) ...')
+  rmSync(folder, { recursive: true, force: true })
+  execFileSync(process.env.PYTHON ?? 'python3', ['-m', 'venv', folder], { stdio: 'inherit' })
+  execFileSync(python, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--requirement', here('requirements.txt')], { stdio: 'inherit' })
+  writeFileSync(stamp, wanted)
+  return python
+}
+
+/** One question at a time; a peer that dies rejects the pending one. */
+class PythonPeers {
+  #child
+  #pending = null
+  constructor(python) {
+    this.#child = spawn(python, [here('peers.py')], { stdio: ['pipe', 'pipe', 'inherit'] })
+    createInterface({ input: this.#child.stdout }).on('line', (line) => this.#pending?.resolve(JSON.parse(line)))
+    this.#child.on('exit', (code) => this.#pending?.reject(new Error(`peers.py ended with ${code}`)))
+    this.#child.on('error', (error) => this.#pending?.reject(error))
+  }
+
+  ask(request) {
+    return new Promise((resolve, reject) => {
+      this.#pending = { resolve, reject }
+      this.#child.stdin.write(`${JSON.stringify(request)}\n`)
+    })
+  }
+
+  close() {
+    this.#pending = null
+    this.#child.stdin.end()
+  }
+}
+
+const inputsFolder = mkdtempSync(join(tmpdir(), 'bench-'))
+let files = 0
+function store(values) {
+  const file = join(inputsFolder, `${files++}.bin`)
+  writeFileSync(file, new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
+  return file
+}
+
+/** A contender that Python times; `asOurs` brings its value to ours. */
+function peer(python, contender, inputs, { goal, asOurs = (value) => value } = {}) {
+  const request = (repetitions) => python.ask({ contender, inputs, repetitions })
+  return { name: contender, goal, sample: request, result: async () => asOurs((await request(1)).value) }
+}
+
+const ours = (name, run) => ({ name, run, result: async () => run() })
+const squareOf = (root) => root * root
+
+function pairRows(python, length) {
+  const random = seededRandom(11)
+  const [a, b] = [randomWalk(length, random), randomWalk(length, random)]
+  const inputs = { a: store(a), b: store(b) }
+  const goals = length === 1000 ? { aeon: 20, dtaidistance: 25 } : {}
+  return [
+    {
+      name: `DTW of a pair, ${length} x ${length}, (x - y)^2`,
+      contenders: [
+        ours('ours: dtwSync', () => dtwSync(a, b, { metric: 'squared' })),
+        peer(python, 'aeon', inputs, { goal: goals.aeon }),
+        peer(python, 'dtaidistance', inputs, { goal: goals.dtaidistance, asOurs: squareOf }),
+        peer(python, 'dtaidistance, pruning', inputs, { asOurs: squareOf }),
+        peer(python, 'tslearn', inputs, { asOurs: squareOf }),
+        peer(python, 'tsdistances', inputs),
+      ],
+    },
+    {
+      name: `DTW of a pair, ${length} x ${length}, |x - y|`,
+      contenders: [
+        ours('ours: dtwSync', () => dtwSync(a, b)),
+        peer(python, 'dtaidistance, absolute', inputs),
+      ],
+    },
+    {
+      name: `DTW of a pair, ${length} x ${length}, (x - y)^2, band of 10 %`,
+      contenders: [
+        ours('ours: dtwSync', () => dtwSync(a, b, { metric: 'squared', window: length / 10 })),
+        peer(python, 'aeon, band', inputs),
+        peer(python, 'dtaidistance, band', inputs, { asOurs: squareOf }),
+        peer(python, 'tsdistances, band', inputs),
+      ],
+    },
+  ]
+}
+
+function subsequenceRows(python, length, alphabet) {
+  const random = seededRandom(12)
+  const [a, b] = [symbols(length, alphabet, random), symbols(length, alphabet, random)]
+  const [textA, textB] = [a, b].map((codes) => String.fromCharCode(...codes.map((code) => 0x4e00 + code)))
+  const inputs = { a: store(a), b: store(b) }
+  const title = `LCS of ${length} x ${length} symbols, alphabet of ${alphabet}`
+  return [
+    {
+      name: `${title}, numbers`,
+      contenders: [ours('ours: lcsSync (Int32Array)', () => lcsSync(a, b)), peer(python, 'rapidfuzz, list', inputs, { goal: 1 })],
+    },
+    {
+      name: `${title}, text`,
+      contenders: [ours('ours: lcsSync (string)', () => lcsSync(textA, textB)), peer(python, 'rapidfuzz, str', inputs, { goal: 1 })],
+    },
+  ]
+}
+
+const python = new PythonPeers(virtualEnvironment())
+try {
+  const { versions, python: pythonVersion } = await python.ask({})
+  const facts = { ...machine(), python: pythonVersion, peers: versions }
+  console.log(`${facts.cpu}, Node.js ${facts.node}, Python ${facts.python}, kernel ${facts.kernel}, load ${facts.loadAverage[0]}`)
+  const all = [
+    ...pairRows(python, 1000),
+    ...(flags.quick ? [] : pairRows(python, 10000)),
+    ...[1000, 10000].flatMap((length) => [4, 100, 5000].flatMap((alphabet) => subsequenceRows(python, length, alphabet))),
+  ]
+  const rows = []
+  for (const { name, contenders } of all) {
+    if (flags.only && !name.includes(flags.only)) continue
+    const expected = await contenders[0].result()
+    for (const contender of contenders) assertAgree(name, contender.name, await contender.result(), expected)
+    const row = { name, results: await interleave(contenders, settingsFor(flags.quick)) }
+    rows.push(row)
+    for (const line of rowLines(row)) console.log(line)
+  }
+  facts.loadAverageAfter = loadavg().map((load) => Number(load.toFixed(2)))
+  if (flags.record) {
+    const file = writeRecord({ title: 'Comparison with Python peers', suffix: '-python', facts, rows })
+    console.log(`\nRecorded in ${file}.md and .json`)
+  }
+} finally {
+  python.close()
+  rmSync(inputsFolder, { recursive: true, force: true })
+}

@@ -1,0 +1,338 @@
+/// <reference lib="esnext.disposable" />
+/**
+ * Exact dynamic time warping, longest common subsequence and elastic distances, near the limit of the hardware.
+ *
+ * - Functions without `Sync` return a Promise, compute on a thread pool and take `signal`: the event loop stays free.
+ * - Inputs are read when the call is made; changing an array afterwards does not change the result.
+ * - A bad argument gives a `MidstreamerError` with a stable `code` and a message that names the argument, the index
+ *   and the value ("a[17] is NaN"). Asynchronous functions reject with it and never throw. Unknown options are errors.
+ * - Results are the same bits on every processor, for every number of threads and for every batch size.
+ *
+ * @packageDocumentation
+ */
+
+// ------------------------------------------------------------------------------------------ errors
+/** What `MidstreamerError.code` can be. Codes are stable, messages are not. */
+export type ErrorCode =
+  | 'INVALID_ARGUMENT' | 'EMPTY_SERIES' | 'NON_FINITE' | 'LENGTH_MISMATCH' | 'TOO_LARGE' | 'ABORTED'
+  | 'TIMEOUT' | 'CLOSED' | 'NOT_FOUND' | 'EXPIRED' | 'NO_AGENT' | 'TASK_FAILED' | 'IDEMPOTENCY_MISMATCH' | 'OVERLOADED'
+  | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'SESSION_REPLACED' | 'CONNECTION' | 'PROTOCOL'
+  | 'STORE' | 'CORRUPT' | 'SCHEMA' | 'FORKED' | 'CLOCK_SKEW' | 'DECRYPT' | 'INTERNAL'
+
+/**
+ * The one error class of this package.
+ *
+ * | code | when |
+ * | --- | --- |
+ * | `INVALID_ARGUMENT` | wrong type, unknown or ill-valued option, detached array |
+ * | `EMPTY_SERIES` | a series without values |
+ * | `NON_FINITE` | NaN or an infinity among the values |
+ * | `LENGTH_MISMATCH` | values that are no multiple of `channels` or `length`; unequal lengths where equal ones are needed |
+ * | `TOO_LARGE` | beyond a documented limit, or memory that cannot be had |
+ * | `ABORTED` | the signal; its reason is `cause` |
+ * | `INTERNAL` | a defect of this package, or an addon that did not load |
+ *
+ * @example
+ * try { await dtw(a, b) } catch (e) { if (e instanceof MidstreamerError && e.code === 'NON_FINITE') clean(a, b); else throw e }
+ */
+export class MidstreamerError extends Error {
+  /** `code` is `INTERNAL` unless given. */
+  constructor(message?: string, options?: { code?: ErrorCode; cause?: unknown })
+  readonly code: ErrorCode
+  /** ABORTED: the reason of the signal. */
+  readonly cause?: unknown
+  /** TASK_FAILED: what failed where. */
+  readonly taskId?: string
+  readonly attempts?: number
+  readonly remoteError?: { message: string; code?: string }
+}
+
+// ----------------------------------------------------------------------------------------- kernels
+/**
+ * One value a time step (row-major with `channels`). Views with an offset and views of a SharedArrayBuffer are fine.
+ * Float32Array and number[] are converted: results are always computed in f64, and Float64Array is fastest.
+ */
+export type Series = Float64Array | Float32Array | readonly number[]
+
+/**
+ * Symbols of a discrete sequence: trading signals, states, quantised moves. Both sequences are of one kind: numeric
+ * (compared by value, finite, -0 equals 0), string[] or string (UTF-16 code units). Empty sequences are legal.
+ */
+export type Sequence = Int32Array | Uint8Array | readonly number[] | readonly string[] | string
+
+/** How two series are compared. */
+export interface DtwOptions {
+  /**
+   * Local cost summed along the warping path: `'absolute'` |x-y| (default), `'squared'` (x-y)^2, or `'euclidean'`, the
+   * square root of the squared sum.
+   */
+  metric?: 'absolute' | 'squared' | 'euclidean'
+  /**
+   * Sakoe-Chiba radius in samples, an integer >= 0: cells with -w - max(0, n-m) <= j-i <= w + max(0, m-n). Omit: no
+   * band. 0 on equal lengths is the sum along the diagonal.
+   */
+  window?: number
+  /**
+   * Done to both series first: `'zscore'` subtracts the mean and divides by the population standard deviation (constant
+   * series become 0), `'minmax'` scales to [0, 1]. Per channel. Default `'none'`.
+   */
+  normalize?: 'none' | 'zscore' | 'minmax'
+  /** In the units of the result, >= 0: d is returned when d <= maxDistance (equality included), otherwise Infinity. */
+  maxDistance?: number
+  /**
+   * Values per time step of a row-major multivariate series, an integer >= 1 (dependent DTW): absolute = sum of |.|,
+   * squared = sum of squares, euclidean = root of the total. Default 1.
+   */
+  channels?: number
+  /** Rejects with ABORTED, before or during the work. */
+  signal?: AbortSignal
+}
+
+/**
+ * Dynamic time warping distance of two series of any lengths. Memory is linear in the lengths.
+ *
+ * @param a n time steps
+ * @param b m time steps
+ * @returns the distance; Infinity above `maxDistance`
+ * @throws (rejects) MidstreamerError EMPTY_SERIES, NON_FINITE, INVALID_ARGUMENT, LENGTH_MISMATCH, ABORTED
+ * @example await dtw([1, 2, 3], [1, 1, 2, 3]) // 0
+ */
+export function dtw(a: Series, b: Series, options?: DtwOptions): Promise<number>
+
+/**
+ * `dtw` on the calling thread: for small series, where a promise costs more than the work (1000 x 1000 takes a fraction
+ * of a millisecond). Longer ones block the event loop.
+ *
+ * @throws MidstreamerError EMPTY_SERIES, NON_FINITE, INVALID_ARGUMENT, LENGTH_MISMATCH
+ * @example dtwSync(Float64Array.of(1, 2, 3), Float64Array.of(2, 3, 4), { metric: 'squared', window: 1 }) // 2
+ */
+export function dtwSync(a: Series, b: Series, options?: Omit<DtwOptions, 'signal'>): number
+
+/** Which time steps of two series belong together. */
+export interface Alignment {
+  /** As `dtw` gives it. Infinity past `maxDistance`. */
+  distance: number
+  /** 1 / (1 + distance / path length in pairs). In (0, 1]; 1 = equal. 0 past `maxDistance`. */
+  similarity: number
+  /**
+   * Pairs i0, j0, i1, j1, ... from (0,0) to (n-1,m-1). Traced back from the end; ties: diagonal, then up (i-1), then
+   * left (j-1). Empty past `maxDistance`.
+   */
+  path: Uint32Array
+  /** Mean of j-i over the path, in samples: positive when b lags a. NaN past `maxDistance`. */
+  lag: number
+}
+
+/**
+ * DTW distance with its warping path.
+ *
+ * @returns past `maxDistance`: distance Infinity, similarity 0, empty path, lag NaN
+ * @throws (rejects) MidstreamerError as `dtw`, and TOO_LARGE above 4e9 cells
+ * @example const { path, lag } = await dtwAlign(btc, eth, { normalize: 'zscore', window: 20 })
+ */
+export function dtwAlign(a: Series, b: Series, options?: DtwOptions): Promise<Alignment>
+
+/**
+ * Equal-length candidates in one block, row after row of `length` time steps (the fastest form), or a list of series of
+ * any lengths. An empty list or block is legal and gives an empty result.
+ */
+export type Candidates = { data: Float64Array | Float32Array; length: number } | readonly Series[]
+
+/** How far a long call is. */
+export interface Progress {
+  /**
+   * Called now and then with the units done (candidates of a batch, pairs of a matrix): increasing, always a last time
+   * with (total, total) before the promise resolves, never afterwards. An exception in it stops the work and rejects.
+   */
+  onProgress?: (done: number, total: number) => void
+}
+
+/**
+ * DTW distance of one query to every candidate, on all cores.
+ *
+ * @returns one distance per candidate, in order; Infinity past `maxDistance`
+ * @throws (rejects) MidstreamerError as `dtw`, with messages such as "candidates[3][17] is NaN"
+ * @example const d = await dtwBatch(today, { data: history, length: 60 }, { normalize: 'zscore', window: 6 })
+ */
+export function dtwBatch(query: Series, candidates: Candidates, options?: DtwOptions & Progress): Promise<Float64Array>
+
+/** One of the nearest candidates. */
+export interface Neighbor {
+  /** Position among the candidates. */
+  index: number
+  distance: number
+}
+
+/**
+ * The k nearest candidates. Exact: equal to sorting the result of `dtwBatch`, but most candidates are ruled out early.
+ *
+ * @param options `k`: how many, an integer >= 1, default 1; above the number of candidates returns all
+ * @returns nearest first, ties by index; candidates past `maxDistance` are left out
+ * @throws (rejects) MidstreamerError as `dtwBatch`
+ * @example const [best] = await dtwNearest(query, candidates, { window: 10 })
+ */
+export function dtwNearest(query: Series, candidates: Candidates, options?: DtwOptions & Progress & { k?: number }): Promise<Neighbor[]>
+
+/** Row-major `size x size`: the value of (i, j) is `data[i * size + j]`. */
+export interface Matrix {
+  size: number
+  data: Float64Array
+}
+
+/**
+ * All pairwise DTW distances: symmetric, zeros on the diagonal.
+ *
+ * @throws (rejects) MidstreamerError as `dtw`, and TOO_LARGE above 2^27 values (11,585 series)
+ * @example const { size, data } = await dtwMatrix(closes, { normalize: 'zscore', onProgress: (n, of) => bar(n / of) })
+ */
+export function dtwMatrix(series: readonly Series[], options?: DtwOptions & Progress): Promise<Matrix>
+
+/**
+ * Who leads whom: for i < j, (i, j) is the `lag` of `dtwAlign(series[i], series[j])` in samples, (j, i) its negative;
+ * diagonal 0. Positive: j lags i.
+ *
+ * @throws (rejects) MidstreamerError as `dtwMatrix`, and TOO_LARGE above 4e9 cells of one pair
+ * @example const { data } = await lagMatrix([spy, qqq, iwm], { normalize: 'zscore', window: 10 })
+ */
+export function lagMatrix(series: readonly Series[], options?: DtwOptions & Progress): Promise<Matrix>
+
+/**
+ * Pearson correlation of the pairs along the warping path (`method: 'dtw'`, default) or of equal positions
+ * (`'pearson'`). Symmetric, diagonal 1; a constant series gives 0.
+ *
+ * @throws (rejects) MidstreamerError as `lagMatrix`, and LENGTH_MISMATCH for unequal lengths under `'pearson'`
+ * @example const { data } = await correlationMatrix(returns, { method: 'pearson' })
+ */
+export function correlationMatrix(series: readonly Series[], options?: DtwOptions & Progress & { method?: 'dtw' | 'pearson' }): Promise<Matrix>
+
+/** Options of the symbol functions. */
+export interface LcsOptions {
+  /** Rejects with ABORTED, before or during the work. */
+  signal?: AbortSignal
+}
+
+/**
+ * Length of the longest common subsequence: symbols in common, in order, not necessarily adjacent.
+ *
+ * @throws (rejects) MidstreamerError INVALID_ARGUMENT (kinds that differ, wrong items), NON_FINITE, ABORTED
+ * @example await lcs(['BUY', 'HOLD', 'SELL'], ['BUY', 'SELL']) // 2
+ */
+export function lcs(a: Sequence, b: Sequence, options?: LcsOptions): Promise<number>
+
+/**
+ * `lcs` on the calling thread: for sequences up to some thousand symbols.
+ *
+ * @throws MidstreamerError INVALID_ARGUMENT, NON_FINITE
+ * @example lcsSync('ABCBDAB', 'BDCABA') // 4
+ */
+export function lcsSync(a: Sequence, b: Sequence): number
+
+/** One longest common subsequence. */
+export interface CommonSubsequence {
+  length: number
+  /** length / max(n, m); 1 when both are empty. */
+  similarity: number
+  /** Where its symbols are in a, increasing. */
+  positionsA: Uint32Array
+  /** Where the same symbols are in b, increasing: `a[positionsA[k]]` equals `b[positionsB[k]]`. */
+  positionsB: Uint32Array
+}
+
+/**
+ * A longest common subsequence with its positions. Memory is linear in the lengths.
+ *
+ * @throws (rejects) MidstreamerError as `lcs`
+ * @example const { positionsA } = await lcsAlign('ABCBDAB', 'BDCABA')
+ */
+export function lcsAlign(a: Sequence, b: Sequence, options?: LcsOptions): Promise<CommonSubsequence>
+
+/**
+ * Longest common subsequences of every pair, on all cores, as ratios: length / max (`'max'`, default), / min
+ * (`'min'`), 2 length / (n + m) (`'dice'`), all with diagonal 1; `'none'` gives raw lengths (diagonal = own length).
+ *
+ * @throws (rejects) MidstreamerError as `lcs`, and TOO_LARGE above 2^27 values
+ * @example const { size, data } = await lcsMatrix(signalsOfStrategies)
+ */
+export function lcsMatrix(sequences: readonly Sequence[], options?: LcsOptions & Progress & { normalize?: 'max' | 'min' | 'dice' | 'none' }): Promise<Matrix>
+
+/**
+ * Longest common subsequence of real values (LCSS): x and y match when |x-y| <= epsilon and |i-j| <= window. Returns
+ * the raw length.
+ *
+ * @param options `epsilon`: in units of the values, finite and >= 0, required; `window`: in samples, default none
+ * @throws (rejects) MidstreamerError EMPTY_SERIES, NON_FINITE, INVALID_ARGUMENT, ABORTED
+ * @example await lcss([1, 2, 3], [1.1, 2.5, 3], { epsilon: 0.2 }) // 2
+ */
+export function lcss(a: Series, b: Series, options: { epsilon: number; window?: number; signal?: AbortSignal }): Promise<number>
+
+/**
+ * Levenshtein distance: the least number of insertions, deletions and substitutions that make b of a.
+ *
+ * @throws (rejects) MidstreamerError as `lcs`
+ * @example await levenshtein('kitten', 'sitting') // 3
+ */
+export function levenshtein(a: Sequence, b: Sequence, options?: LcsOptions): Promise<number>
+
+/**
+ * The other elastic distances, with their parameters and defaults (a parameter of another measure is INVALID_ARGUMENT):
+ *
+ * | measure | parameters | definition |
+ * | --- | --- | --- |
+ * | `'ddtw'` | none | squared cost, no root, on the Keogh-Pazzani derivative (length n-2; n < 3 is INVALID_ARGUMENT) |
+ * | `'wdtw'` | g = 0.05 | squared cost times 1 / (1 + exp(-g (\|i-j\| - max(n,m)/2))), no root |
+ * | `'adtw'` | penalty = 1 | squared cost, penalty added to every non-diagonal step, no root |
+ * | `'erp'` | gap = 0 | \|.\|, borders are the sums of \|x - gap\| |
+ * | `'edr'` | epsilon, required | raw edit count, match when \|x-y\| <= epsilon |
+ * | `'msm'` | cost = 1 | move-split-merge |
+ * | `'twe'` | nu = 0.001, lambda = 1 | \|.\|, series preceded by 0 |
+ * | `'soft-dtw'` | gamma = 1 | squared cost; may be negative |
+ */
+export type ElasticMeasure = 'ddtw' | 'wdtw' | 'adtw' | 'erp' | 'edr' | 'msm' | 'twe' | 'soft-dtw'
+
+/** Parameters of `elastic`; which measure takes which is told at `ElasticMeasure`. */
+export interface ElasticOptions {
+  /** Sakoe-Chiba radius in samples as in `dtw` (for ddtw on the derivatives). Omit: no band. */
+  window?: number
+  /** wdtw: steepness of the logistic weight, >= 0. Default 0.05. */
+  g?: number
+  /** adtw: added to every step that is not diagonal, >= 0. Default 1. */
+  penalty?: number
+  /** erp: the value that a gap is compared with, finite. Default 0. */
+  gap?: number
+  /** edr: values match when |x-y| <= epsilon, >= 0. Required. */
+  epsilon?: number
+  /** msm: of one split or merge, >= 0. Default 1. */
+  cost?: number
+  /** twe: stiffness per time step, >= 0. Default 0.001. */
+  nu?: number
+  /** twe: of one deletion, >= 0. Default 1. */
+  lambda?: number
+  /** soft-dtw: smoothing, > 0. Default 1. */
+  gamma?: number
+  /** Rejects with ABORTED, before or during the work. */
+  signal?: AbortSignal
+}
+
+/**
+ * An elastic distance of two univariate series of any lengths.
+ *
+ * @throws (rejects) MidstreamerError EMPTY_SERIES, NON_FINITE, INVALID_ARGUMENT, ABORTED
+ * @example await elastic('msm', a, b, { cost: 0.5 })
+ */
+export function elastic(measure: ElasticMeasure, a: Series, b: Series, options?: ElasticOptions): Promise<number>
+
+/**
+ * The elastic distance of one query to every candidate, in order, on all cores.
+ *
+ * @throws (rejects) MidstreamerError as `elastic`, and LENGTH_MISMATCH for a ragged block
+ * @example const d = await elasticBatch('twe', query, { data, length: 100 }, { nu: 0.01, window: 10 })
+ */
+export function elasticBatch(measure: ElasticMeasure, query: Series, candidates: Candidates, options?: ElasticOptions & Progress): Promise<Float64Array>
+
+/**
+ * What is running: the version of this package, the instruction set of the kernels (`scalar`, `sse2`, `avx2`, `neon`,
+ * `portable`) and the threads that batches and matrices use.
+ *
+ * @example version() // { package: '0.1.0', kernel: 'avx2', threads: 8 }
+ */
+export function version(): { package: string; kernel: 'scalar' | 'sse2' | 'avx2' | 'neon' | 'portable' | (string & {}); threads: number }

@@ -1,0 +1,30 @@
+'use strict'
+// The public entry. Documentation of every name: index.d.ts.
+
+const { MidstreamerError } = require('./js/errors.js')
+const native = require('./js/native.js')
+const dtw = require('./js/dtw.js')
+const elastic = require('./js/elastic.js')
+const symbols = require('./js/symbols.js')
+const manifest = require('./package.json')
+
+module.exports.MidstreamerError = MidstreamerError
+module.exports.dtw = dtw.dtw
+module.exports.dtwSync = dtw.dtwSync
+module.exports.dtwAlign = dtw.dtwAlign
+module.exports.dtwBatch = dtw.dtwBatch
+module.exports.dtwNearest = dtw.dtwNearest
+module.exports.dtwMatrix = dtw.dtwMatrix
+module.exports.lagMatrix = dtw.lagMatrix
+module.exports.correlationMatrix = dtw.correlationMatrix
+module.exports.lcs = symbols.lcs
+module.exports.lcsSync = symbols.lcsSync
+module.exports.lcsAlign = symbols.lcsAlign
+module.exports.lcsMatrix = symbols.lcsMatrix
+module.exports.lcss = symbols.lcss
+module.exports.levenshtein = symbols.levenshtein
+module.exports.elastic = elastic.elastic
+module.exports.elasticBatch = elastic.elasticBatch
+module.exports.version = function version() {
+  return { package: manifest.version, kernel: native.kernel(), threads: native.threads() }
+}

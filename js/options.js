@@ -1,0 +1,103 @@
+'use strict'
+// Options: every name known, every value checked, every property read once.
+
+const { invalid, show } = require('./errors.js')
+
+/** One of `names`, as its position. */
+function oneOf(...names) {
+  return (name, value) => {
+    const index = typeof value === 'string' ? names.indexOf(value) : -1
+    if (index < 0) throw invalid(`${name} must be ${names.map((x) => `'${x}'`).join(' or ')}, got ${show(value)}`)
+    return index
+  }
+}
+
+function count(name, value) {
+  if (Number.isSafeInteger(value) && value >= 1) return value
+  throw invalid(`${name} must be an integer >= 1, got ${show(value)}`)
+}
+
+function radius(name, value) {
+  if (Number.isSafeInteger(value) && value >= 0) return value
+  throw invalid(`${name} must be an integer >= 0, in samples, got ${show(value)}`)
+}
+
+function bound(name, value) {
+  if (typeof value === 'number' && value >= 0) return value
+  throw invalid(`${name} must be a number >= 0, got ${show(value)}`)
+}
+
+function finite(name, value) {
+  if (Number.isFinite(value)) return value
+  throw invalid(`${name} must be a finite number, got ${show(value)}`)
+}
+
+function nonNegative(name, value) {
+  if (Number.isFinite(value) && value >= 0) return value
+  throw invalid(`${name} must be a finite number >= 0, got ${show(value)}`)
+}
+
+function positive(name, value) {
+  if (Number.isFinite(value) && value > 0) return value
+  throw invalid(`${name} must be a finite number > 0, got ${show(value)}`)
+}
+
+function abortSignal(name, value) {
+  if (value !== null && typeof value === 'object' && typeof value.aborted === 'boolean'
+    && typeof value.addEventListener === 'function' && typeof value.removeEventListener === 'function') return value
+  throw invalid(`${name} must be an AbortSignal, got ${show(value)}`)
+}
+
+function callback(name, value) {
+  if (typeof value === 'function') return value
+  throw invalid(`${name} must be a function, got ${show(value)}`)
+}
+
+/**
+ * Reads `options` by `checks`, a null-prototype record of name -> check. Absent and undefined options keep what
+ * `defaults` says. `context` ends the message about an unknown name, e.g. "elastic('erp')".
+ */
+function readOptions(options, checks, defaults, context) {
+  if (options === undefined) return defaults
+  if (options === null || typeof options !== 'object' || Array.isArray(options)) {
+    throw invalid(`options of ${context} must be an object, got ${show(options)}`)
+  }
+  for (const name in options) {
+    if (!(name in checks)) throw unknown(name, Object.keys(checks), context)
+  }
+  const read = { ...defaults }
+  for (const name in checks) {
+    const value = options[name]
+    if (value !== undefined) read[name] = checks[name](name, value)
+  }
+  return read
+}
+
+function unknown(name, known, context) {
+  const near = known.find((x) => x.toLowerCase() === name.toLowerCase()) ?? known.find((x) => differByLittle(x, name))
+  const hint = near === undefined
+    ? (known.length === 0 ? ': it takes none' : `: it takes ${known.join(', ')}`)
+    : `: did you mean ${show(near)}?`
+  return invalid(`${show(name)} is no option of ${context}${hint}`)
+}
+
+/** Whether one is the beginning of the other, or an edit distance of at most 2 apart. */
+function differByLittle(a, b) {
+  if (b.length >= 3 && (a.startsWith(b) || b.startsWith(a))) return true
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1))
+    }
+    row = next
+  }
+  return row[b.length] <= 2
+}
+
+/** A record without a prototype, so that "constructor" and the like are unknown options. */
+function record(fields) {
+  return Object.assign(Object.create(null), fields)
+}
+
+module.exports = { readOptions, record, oneOf, count, radius, bound, finite, nonNegative, positive, abortSignal, callback }

@@ -1,0 +1,117 @@
+'use strict'
+// One asynchronous call of the addon: abort, progress, errors with the caller's stack.
+
+const native = require('./native.js')
+const { MidstreamerError, fromNative } = require('./errors.js')
+
+/** How often progress is looked at. */
+const PROGRESS_MS = 50
+
+function aborted(signal) {
+  return new MidstreamerError('the operation was aborted', { code: 'ABORTED', cause: signal.reason })
+}
+
+/** Before any work: an aborted signal is enough to reject. */
+function throwIfAborted(signal) {
+  if (signal?.aborted) throw aborted(signal)
+}
+
+// The running jobs of each signal, behind one listener: a signal shared by thousands of calls would otherwise
+// collect thousands of listeners, and Node would warn of a leak.
+const jobsOf = new WeakMap()
+
+function watch(signal, job) {
+  let entry = jobsOf.get(signal)
+  if (entry === undefined) {
+    const jobs = new Set()
+    const listener = () => { for (const each of jobs) each.cancel() }
+    jobsOf.set(signal, entry = { jobs, listener })
+    signal.addEventListener('abort', listener, { once: true })
+  }
+  entry.jobs.add(job)
+}
+
+function unwatch(signal, job) {
+  const entry = jobsOf.get(signal)
+  entry.jobs.delete(job)
+  if (entry.jobs.size === 0) {
+    jobsOf.delete(signal)
+    signal.removeEventListener('abort', entry.listener)
+  }
+}
+
+/**
+ * Calls `start(job)`, a function of the addon that returns a promise, and waits. With `onProgress`, `total` is the
+ * number of units that the work counts. `await` everywhere, even before return: it keeps the caller in the stack.
+ */
+async function run({ signal, onProgress }, total, start) {
+  if (signal === undefined && onProgress === undefined) {
+    try {
+      return await start(undefined)
+    } catch (error) {
+      throw fromNative(error)
+    }
+  }
+  const job = new native.Job()
+  const progress = onProgress === undefined ? undefined : new Progress(job, total, onProgress)
+  if (signal !== undefined) watch(signal, job)
+  let result, failed
+  try {
+    const work = start(job)
+    progress?.start()
+    result = await work
+  } catch (error) {
+    failed = error
+  } finally {
+    progress?.stop()
+    if (signal !== undefined) unwatch(signal, job)
+  }
+  progress?.rethrow()
+  // Whoever has aborted does not get a result that happened to be ready.
+  throwIfAborted(signal)
+  if (failed !== undefined) throw fromNative(failed)
+  onProgress?.(total, total)
+  return result
+}
+
+/** Looks at a job now and then, and tells the callback when it has come further. */
+class Progress {
+  constructor(job, total, callback) {
+    this.job = job
+    this.total = total
+    this.callback = callback
+    this.last = 0
+    this.thrown = undefined
+  }
+
+  start() {
+    this.timer = setInterval(() => this.look(), PROGRESS_MS)
+    // The work itself keeps the process alive for as long as it must.
+    this.timer.unref?.()
+  }
+
+  look() {
+    const done = this.job.done
+    // (total, total) is for the end, when the result is there.
+    if (done <= this.last || done >= this.total) return
+    this.last = done
+    try {
+      this.callback(done, this.total)
+    } catch (error) {
+      this.thrown = { error }
+      this.stop()
+      this.job.cancel()
+    }
+  }
+
+  stop() {
+    clearInterval(this.timer)
+  }
+
+  /** What the callback threw belongs to whoever passed it. */
+  rethrow() {
+    if (this.thrown !== undefined) throw this.thrown.error
+  }
+}
+
+module.exports = { run, throwIfAborted }

@@ -1,0 +1,74 @@
+// Holds together what a release publishes: one version everywhere, platform packages as the napi command line makes them,
+// nothing that runs when a user installs, no address in the lock file.
+
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
+import { Stop, isMain, main, root, run, tool } from './steps.mjs'
+import { checkInstalled } from './toolchain.mjs'
+
+const read = (...path) => readFileSync(join(root, ...path), 'utf8')
+const json = (...path) => JSON.parse(read(...path))
+
+/** The scripts that npm runs by itself on the machine of somebody who installs the package. */
+const INSTALL_SCRIPTS = ['preinstall', 'install', 'postinstall', 'preprepare', 'prepare', 'postprepare', 'prepublish']
+
+function checkVersions(problems) {
+  const { version } = json('package.json')
+  const expect = (where, found) => {
+    if (found !== version) problems.push(`${where} says version ${found}, package.json ${version}`)
+  }
+  const lock = json('package-lock.json')
+  expect('package-lock.json', lock.version)
+  expect('package-lock.json, its root package,', lock.packages[''].version)
+  expect('Cargo.toml', /^version = "(.+)"/m.exec(read('Cargo.toml'))?.[1])
+  expect('Cargo.lock', /name = "midstreamer"\nversion = "(.+)"/.exec(read('Cargo.lock'))?.[1])
+  if (!read('CHANGELOG.md').includes(`## [${version}]`)) problems.push(`CHANGELOG.md has no section [${version}]`)
+}
+
+function checkManifest(problems) {
+  const manifest = json('package.json')
+  for (const script of INSTALL_SCRIPTS)
+    if (manifest.scripts[script]) problems.push(`package.json: the script ${script} would run on a user's machine`)
+  for (const field of ['dependencies', 'optionalDependencies'])
+    if (manifest[field]) problems.push(`package.json: no ${field}; the release writes the platform packages`)
+  for (const [name, range] of Object.entries(manifest.devDependencies))
+    if (!/^(npm:\S+@)?\d+\.\d+\.\d+$/.test(range)) problems.push(`package.json: ${name} is not an exact version: ${range}`)
+  for (const lock of ['package-lock.json', 'scripts/node-matrix/package-lock.json'])
+    if (/"resolved": "https?:/.test(read(lock))) problems.push(`${lock}: holds download addresses (see .npmrc)`)
+}
+
+async function checkPlatforms(problems) {
+  const made = mkdtempSync(join(tmpdir(), 'midstreamer-npm-dirs-'))
+  try {
+    await run(process.execPath, [tool('@napi-rs', 'cli', 'dist', 'cli.js'), 'create-npm-dirs', '--npm-dir', made], { quiet: true })
+    const [wanted, found] = [readdirSync(made).sort(), readdirSync(join(root, 'npm')).sort()]
+    if (!isDeepStrictEqual(wanted, found)) problems.push(`npm/ holds ${found}, the targets ask for ${wanted}`)
+    for (const platform of wanted.filter((name) => found.includes(name))) {
+      const expected = JSON.parse(readFileSync(join(made, platform, 'package.json'), 'utf8'))
+      if (!isDeepStrictEqual(expected, json('npm', platform, 'package.json')))
+        problems.push(`npm/${platform}/package.json differs from what \`napi create-npm-dirs\` writes`)
+      if (!read('npm', platform, 'README.md').includes(expected.name)) problems.push(`npm/${platform}/README.md does not name ${expected.name}`)
+    }
+    return wanted.length
+  } finally {
+    rmSync(made, { recursive: true })
+  }
+}
+
+/** Throws a Stop that lists everything that does not fit. */
+export async function checkManifests() {
+  const problems = []
+  checkVersions(problems)
+  checkManifest(problems)
+  const platforms = await checkPlatforms(problems)
+  if (problems.length > 0) throw new Stop(problems.join('\n  '))
+  return `${platforms} platform packages`
+}
+
+if (isMain(import.meta.url))
+  await main(async () => {
+    checkInstalled()
+    console.log(await checkManifests())
+  })

@@ -1,0 +1,147 @@
+// `npm test`: everything that CI runs. `--quick`: the inner loop, on a debug build.
+
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { Stop, Steps, main, root, run, tool } from './steps.mjs'
+import { build } from './build.mjs'
+import { checkLicences } from './check-licences.mjs'
+import { checkManifests } from './check-manifests.mjs'
+import { install } from './install.mjs'
+import { installReleases, releases } from './node-matrix.mjs'
+import { nodeCounts, rustCounts } from './runners.mjs'
+import { checkToolchain, firstLine } from './toolchain.mjs'
+import { verifyPackage } from './verify-package.mjs'
+
+/** Files that the build writes and that are committed all the same, so that a clone can be read without building. */
+const GENERATED = ['binding.js', 'binding.d.ts']
+
+/** Levels below the processor's best one, for MIDSTREAMER_KERNEL. `sse2` is there on every x86-64. */
+const LOWER_LEVELS = process.arch === 'x64' ? ['scalar', 'sse2'] : ['scalar']
+
+/** Tests run with the oracles, and with the Node layer, which is a default feature. */
+const FEATURES = ['--features', 'oracle']
+
+const steps = new Steps()
+
+/** Runs a test runner and adds up what it reports, also when tests failed. */
+async function counted(counts, command, args, options) {
+  try {
+    steps.count(counts(await run(command, args, options)))
+  } catch (error) {
+    if (error.output) steps.count(counts(error.output))
+    throw error
+  }
+}
+
+const cargo = (...args) => run('cargo', args)
+
+const nextest = firstLine('cargo', ['nextest', '--version']) !== null
+
+/** Runs Rust tests, with nextest where there is one. */
+const rustTests = (args, env) =>
+  counted(
+    rustCounts,
+    'cargo',
+    nextest ? ['nextest', 'run', '--locked', '--profile', 'ci', ...args] : ['test', '--locked', '--no-fail-fast', ...args],
+    { env: { CARGO_TERM_COLOR: 'never', ...env } },
+  )
+
+/** Runs the tests of the JavaScript surface on a Node. Names are spelled out: Node 18 and 20 know no patterns. */
+function nodeTests(node) {
+  const files = readdirSync(join(root, '__test__'), { recursive: true })
+    .filter((file) => /\.test\.(js|cjs|mjs)$/.test(file))
+    .map((file) => join('__test__', file))
+    .sort()
+  if (files.length === 0) throw new Stop('no tests in __test__')
+  return counted(nodeCounts, node, ['--expose-gc', '--test', '--test-reporter=spec', ...files], { env: { NO_COLOR: '1' } })
+}
+
+const read = (files) => files.map((file) => (existsSync(join(root, file)) ? readFileSync(join(root, file), 'utf8') : ''))
+
+/** Fails when the build changed what it generates: then what was there, the committed files in a clean clone, is out of date. */
+function unchanged(before) {
+  const after = read(GENERATED)
+  const changed = GENERATED.filter((_, i) => after[i] !== before[i])
+  if (changed.length > 0) throw new Stop(`the build changed ${changed.join(', ')}: look at the difference and commit it`)
+}
+
+async function typeChecks() {
+  const tsc = tool('typescript', 'bin', 'tsc')
+  const projects = readdirSync(join(root, '__test__'), { recursive: true })
+    .filter((file) => /(^|[\\/])tsconfig[^\\/]*\.json$/.test(file))
+    .map((file) => join('__test__', file))
+    .sort()
+  if (projects.length === 0) throw new Stop('no tsconfig*.json in __test__')
+  for (const project of projects) await run(process.execPath, [tsc, '--noEmit', '-p', project])
+  return `${projects.length} projects`
+}
+
+async function examples() {
+  const files = readdirSync(join(root, 'examples')).filter((file) => file.endsWith('.mjs')).sort()
+  for (const file of files) await run(process.execPath, [join('examples', file)])
+  return `${files.length} examples`
+}
+
+async function quick() {
+  await steps.step('Install development dependencies', () => install())
+  await steps.step('Rust unit tests', () => rustTests(['--lib', ...FEATURES]))
+  await steps.step('Build the addon (debug)', () => build({ debug: true }))
+  await steps.step('Node tests', () => nodeTests(process.execPath))
+}
+
+async function rust() {
+  await steps.attempt('Formatting', () => cargo('fmt', '--check'))
+  await steps.attempt('Manifests and platform packages', checkManifests)
+  await steps.attempt('Licences and sources of crates', checkLicences)
+
+  // The dependencies are compiled three times and not more: checked (here), for tests, and for the release.
+  const lints = ['clippy', '--locked', '--all-targets', ...FEATURES]
+  await steps.attempt('Lints', () => cargo(...lints, '--', '-D', 'warnings'))
+  await steps.attempt('Lints without Node', () => cargo(...lints, '--no-default-features', '--', '-D', 'warnings'))
+  await steps.attempt('The crate without Node', () => cargo('check', '--locked', '--no-default-features'))
+
+  await steps.attempt(`Rust tests (${nextest ? 'cargo nextest' : 'cargo test'})`, () => rustTests(FEATURES))
+  for (const level of LOWER_LEVELS)
+    await steps.attempt(`Rust integration tests, ${level}`, () =>
+      rustTests([...FEATURES, '--test', 'it'], { MIDSTREAMER_KERNEL: level }),
+    )
+  await steps.attempt('Rust documentation tests', () =>
+    counted(rustCounts, 'cargo', ['test', '--locked', '--doc', ...FEATURES], { env: { CARGO_TERM_COLOR: 'never' } }),
+  )
+}
+
+async function javascript() {
+  await steps.attempt(`Node tests, Node ${process.versions.node}`, () => nodeTests(process.execPath))
+  if (releases().length === 0) steps.skip('Node tests, other releases', `none listed for ${process.platform} ${process.arch}`)
+  else await steps.step('Install other Node releases', installReleases)
+  for (const { name, path } of releases()) await steps.attempt(`Node tests, ${name}`, () => nodeTests(path))
+
+  await steps.attempt('TypeScript', typeChecks)
+  const contract = join('..', 'shared', 'check', 'contract.sh')
+  if (existsSync(join(root, contract))) await steps.attempt('Public contract', () => run('bash', [contract]))
+  else steps.skip('Public contract', `no ${contract} beside this checkout`)
+  await steps.attempt('Examples', examples)
+  await steps.attempt('The package as a user gets it', verifyPackage)
+}
+
+async function everything() {
+  await steps.step('Install development dependencies', () => install())
+  await rust()
+  const generated = read(GENERATED)
+  await steps.step('Build the addon', () => build())
+  await steps.attempt('Generated files are the committed ones', () => unchanged(generated))
+  await javascript()
+}
+
+await main(async () => {
+  const [mode, unknown] = process.argv.slice(2)
+  if (unknown ?? (mode && mode !== '--quick')) throw new Stop(`unknown argument ${unknown ?? mode}; there is --quick`)
+  try {
+    await steps.step('Check Node and Rust', checkToolchain)
+    await (mode ? quick() : everything())
+    steps.finish()
+  } finally {
+    steps.report()
+    console.log(`\n${steps.passed} passed, ${steps.failed} failed`)
+  }
+})

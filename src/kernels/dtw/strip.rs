@@ -1,0 +1,449 @@
+//! One pair: the matrix in strips of `LANES * K` rows, all lanes at work on one strip.
+//!
+//! Lane `q` owns the `K` consecutive rows `q * K ..` of the strip. Rows are skewed against each other: row `v` of a
+//! lane runs one column behind row `v - 1`, and lane `q` runs `K + LAG` columns behind lane `q - 1`, so that in
+//! every step all `LANES * K` cells have their three predecessors ready. Left and up are what the same and the
+//! previous row held one step ago, the diagonal is two steps old: the state lives in registers, and the only
+//! traffic between lanes is one lane shift a step. The last row of a strip is the boundary of the next.
+//!
+//! Steps are counted from `t = 0`, at which lane 0's first row stands at column `origin = first row - below`, the
+//! first that the Sakoe-Chiba band grants it. In these coordinates the band looks the same in every strip: row
+//! `(q, v)` is inside for `start <= t < start + width` with `start = q * (2K + LAG) + 2v`. One small table of
+//! masks therefore serves both slanted ends; the steps between them run without masks.
+//!
+//! The design is a systolic array folded onto vector registers; measured in `benches/dtw.rs`.
+
+use super::cost::{Channels, Cost, RowBlock};
+use crate::kernels::band::Band;
+use crate::kernels::simd::{MAX_LANES, Vector};
+use crate::kernels::{Interrupt, KernelError};
+use crate::series::Series;
+
+/// Nothing is written down.
+pub(super) const NO_TRACE: bool = false;
+/// Which predecessor won is written down for a later trace back.
+pub(super) const TRACE: bool = true;
+
+/// Step counts and offsets of a strip of `LANES * K` rows.
+#[derive(Clone, Copy)]
+pub(super) struct Geometry {
+    lanes: usize,
+    k: usize,
+    /// Columns between neighbouring lanes.
+    skew: usize,
+    /// Columns between the first row of the strip and the last.
+    pub(super) latency: usize,
+    /// Steps until the last row of the strip has entered the band.
+    ramp: usize,
+}
+
+impl Geometry {
+    #[inline(always)]
+    pub(super) fn of<V: Vector, const K: usize, const LAG: usize>() -> Self {
+        let (lanes, skew) = (V::LANES, K + LAG);
+        let last = lanes - 1;
+        Self { lanes, k: K, skew, latency: last * skew + K - 1, ramp: last * (K + skew) + 2 * (K - 1) }
+    }
+
+    /// Rows of a strip.
+    #[inline(always)]
+    pub(super) fn rows(self) -> usize {
+        self.lanes * self.k
+    }
+
+    /// Lane and vector of row `row` of the strip.
+    #[inline(always)]
+    pub(super) fn place(self, row: usize) -> (usize, usize) {
+        (row / self.k, row % self.k)
+    }
+
+    /// Columns that row `row` of the strip runs behind its first row.
+    #[inline(always)]
+    pub(super) fn delay(self, row: usize) -> usize {
+        let (q, v) = self.place(row);
+        q * self.skew + v
+    }
+}
+
+/// One strip in its own coordinates.
+#[derive(Clone, Copy)]
+pub(super) struct Span {
+    /// Column of lane 0's first row at `t = 0`; negative where the band begins left of the matrix.
+    pub(super) origin: isize,
+    /// The steps that are run: an even number, from the first column inside the matrix.
+    pub(super) first: usize,
+    /// One past the last step that counts.
+    pub(super) last: usize,
+}
+
+impl Span {
+    /// Steps that are run, a whole number of pairs.
+    pub(super) fn steps(self) -> usize {
+        (self.last - self.first).next_multiple_of(2)
+    }
+}
+
+/// Everything that the strips of one pair share.
+pub(super) struct Strips<V: Vector> {
+    geometry: Geometry,
+    n: usize,
+    m: usize,
+    below: usize,
+    width: usize,
+    /// Slot `LEAD + c` holds, in lane `q`, column `c - q * skew`; minus infinity left of the matrix (its cost is
+    /// infinite), zero right of it (nothing inside depends on it). `channels` vectors a slot.
+    columns: Vec<V>,
+    /// `masks[x + shift]`, lane `q`: `x < q * (K + skew)`, the row at distance `x` has not entered the band.
+    masks: Vec<V::Mask>,
+    mask_shift: usize,
+    /// The row above the next strip: column `c` at `margin + c`.
+    boundary: Vec<f64>,
+    margin: usize,
+}
+
+/// Columns left of the matrix that a strip may touch.
+const LEAD: usize = 16;
+
+impl<V: Vector> Strips<V> {
+    /// Lays out the columns of `b` for rows in strips of `V::LANES * K`.
+    #[inline(always)]
+    pub(super) fn new<const K: usize, const LAG: usize>(n: usize, b: Series<'_>, band: Band) -> Self {
+        const { assert!(K + 2 <= LEAD) };
+        let geometry = Geometry::of::<V, K, LAG>();
+        let m = b.steps();
+        // A band that holds every cell gets sides so far away that no step needs a mask.
+        let band = if band.is_full(n, m) {
+            Band { below: n + geometry.ramp + 2, above: m + geometry.ramp + 2 }
+        } else {
+            band
+        };
+        let length = m + geometry.latency + 4;
+        let mut strips = Self {
+            geometry,
+            n,
+            m,
+            below: band.below,
+            width: band.below + band.above + 1,
+            columns: skewed(b, geometry.skew, length),
+            masks: Vec::new(),
+            mask_shift: 2 * (K - 1) + 2,
+            boundary: Vec::new(),
+            margin: LEAD + geometry.latency,
+        };
+        if !band.is_full(n + geometry.ramp, m) {
+            let (period, shift) = ((K + geometry.skew) as isize, strips.mask_shift as isize);
+            let table = geometry.ramp + strips.mask_shift + 4;
+            strips.masks.reserve_exact(table);
+            for x in 0..table as isize {
+                strips.masks.push(V::mask_from_fn(|q| x - shift < q as isize * period));
+            }
+        }
+        strips.boundary = vec![f64::INFINITY; strips.margin + length + 2];
+        strips
+    }
+
+    /// Step counts of these strips.
+    pub(super) fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    /// The strip whose first row is `first_row`.
+    pub(super) fn span(&self, first_row: usize) -> Span {
+        let g = self.geometry;
+        let origin = first_row as isize - self.below as isize;
+        // Steps before lane 0 reaches column 0 touch nothing.
+        let first = (-origin).max(0) as usize;
+        // The step at which the row `delay` columns behind stands at the last column.
+        let at_end = |row: usize| (self.m as isize - 1 - origin) as usize + g.delay(row);
+        let last = if first_row + g.rows() >= self.n {
+            at_end(self.n - 1 - first_row) + 1
+        } else {
+            (at_end(g.rows() - 1) + 1).min(g.ramp + self.width)
+        };
+        Span { origin, first, last: last.max(first) }
+    }
+
+    /// The last row computed, for a later [`Self::resume`].
+    pub(super) fn boundary(&self) -> &[f64] {
+        &self.boundary
+    }
+
+    /// Continues below a row that [`Self::boundary`] gave.
+    pub(super) fn resume(&mut self, boundary: &[f64]) {
+        self.boundary.copy_from_slice(boundary);
+    }
+
+    /// Whether any cell of the last row computed is at most `bound`; if not, no path through it is.
+    pub(super) fn reaches(&self, bound: f64) -> bool {
+        self.boundary[self.margin..self.margin + self.m].iter().any(|d| *d <= bound)
+    }
+
+    /// Computes the strip whose first row is `first_row` of `a`, and its last row into the boundary. With `TRACE`,
+    /// `directions[(t - span.first) * K + v]` gets a byte for row vector `v` at step `t`: bit `q` says that the
+    /// diagonal wins in lane `q`, bit `4 + q` that up wins over left, equality included.
+    ///
+    /// Returns the cell of the last row and column when this is the last strip.
+    #[inline(always)]
+    pub(super) fn run<C, R, const K: usize, const LAG: usize, const TRACE: bool>(
+        &mut self,
+        a: Series<'_>,
+        first_row: usize,
+        directions: &mut [u8],
+    ) -> Option<f64>
+    where
+        C: Cost,
+        R: RowBlock<V, K>,
+    {
+        let g = Geometry::of::<V, K, LAG>();
+        let span = self.span(first_row);
+        let rows = R::load(a, |v, q| first_row + q * K + v);
+        let infinite = V::splat(f64::INFINITY);
+        // The first boundary column that is read, and the column before it, the first diagonal.
+        let read = (self.margin as isize + span.origin + span.first as isize) as usize;
+        let corner = match (first_row, read - self.margin) {
+            (0, 0) => 0.0,
+            (_, 0) => f64::INFINITY,
+            _ => self.boundary[read - 1],
+        };
+        let mut state = State {
+            now: [infinite; K],
+            before: [infinite; K],
+            diagonal: infinite.shift_in(corner),
+            up: infinite.shift_in(self.boundary[read]),
+        };
+        let mut t = span.first;
+        while t < span.last {
+            let (entering, leaving) = (t < g.ramp, t + 1 >= self.width);
+            let mut until = span.last;
+            if entering {
+                until = until.min(g.ramp);
+            }
+            if !leaving {
+                until = until.min(self.width - 1);
+            }
+            t = match (entering, leaving) {
+                (false, false) => self.phase::<C, R, K, LAG, TRACE, false, false>(
+                    &rows, &mut state, span, t, until, directions,
+                ),
+                (true, false) => self
+                    .phase::<C, R, K, LAG, TRACE, true, false>(&rows, &mut state, span, t, until, directions),
+                (false, true) => self
+                    .phase::<C, R, K, LAG, TRACE, false, true>(&rows, &mut state, span, t, until, directions),
+                (true, true) => self
+                    .phase::<C, R, K, LAG, TRACE, true, true>(&rows, &mut state, span, t, until, directions),
+            };
+        }
+        if first_row + g.rows() < self.n {
+            return None;
+        }
+        let (q, v) = g.place(self.n - 1 - first_row);
+        // Steps come in pairs: after an odd number the last one that counts is one step old.
+        let vectors = if (span.last - span.first).is_multiple_of(2) { &state.before } else { &state.now };
+        Some(vectors[v].to_array()[q])
+    }
+
+    /// Runs pairs of steps from `t` until `until` is reached, and returns where it stopped.
+    #[inline(always)]
+    fn phase<
+        C,
+        R,
+        const K: usize,
+        const LAG: usize,
+        const TRACE: bool,
+        const ENTERING: bool,
+        const LEAVING: bool,
+    >(
+        &mut self,
+        rows: &R,
+        state: &mut State<V, K>,
+        span: Span,
+        t: usize,
+        until: usize,
+        directions: &mut [u8],
+    ) -> usize
+    where
+        C: Cost,
+        R: RowBlock<V, K>,
+    {
+        let channels = rows.channels();
+        let latency = Geometry::of::<V, K, LAG>().latency;
+        let pairs = (until - t).div_ceil(2);
+        let slot = (span.origin + t as isize + LEAD as isize) as usize - (K - 1);
+        let read = (span.origin + t as isize + self.margin as isize) as usize;
+        let entry = t + self.mask_shift - 2 * (K - 1);
+        // Locals, so that the compiler need not fear that a store changes where they are.
+        let columns = &self.columns[slot * channels..];
+        let boundary = &mut self.boundary[read - latency..];
+        let entering = if ENTERING { &self.masks[entry..] } else { &[] };
+        let leaving = if LEAVING { &self.masks[entry - self.width..] } else { &[] };
+        let State { mut now, mut before, mut diagonal, mut up } = *state;
+        for pair in 0..pairs {
+            let step = 2 * pair;
+            let window = &columns[step * channels..(step + K + 1) * channels];
+            let entering = if ENTERING { &entering[step..step + 2 * K] } else { &[] };
+            let leaving = if LEAVING { &leaving[step..step + 2 * K] } else { &[] };
+            let top = &boundary[step + latency..step + latency + 3];
+            let top = [top[0], top[1], top[2]];
+            let (mut first, mut second) = ([0_u8; K], [0_u8; K]);
+            advance::<V, C, R, K, LAG, TRACE, ENTERING, LEAVING, 0>(
+                rows,
+                &before,
+                &mut now,
+                &mut diagonal,
+                &mut up,
+                window,
+                (top[0], top[1]),
+                entering,
+                leaving,
+                &mut first,
+            );
+            advance::<V, C, R, K, LAG, TRACE, ENTERING, LEAVING, 1>(
+                rows,
+                &now,
+                &mut before,
+                &mut diagonal,
+                &mut up,
+                window,
+                (top[1], top[2]),
+                entering,
+                leaving,
+                &mut second,
+            );
+            let bottom = &mut boundary[step..step + 2];
+            bottom[0] = now[K - 1].last();
+            bottom[1] = before[K - 1].last();
+            if TRACE {
+                let at = (t + step - span.first) * K;
+                let bytes = &mut directions[at..at + 2 * K];
+                bytes[..K].copy_from_slice(&first);
+                bytes[K..].copy_from_slice(&second);
+            }
+        }
+        *state = State { now, before, diagonal, up };
+        t + 2 * pairs
+    }
+}
+
+/// The moving part of a strip.
+#[derive(Clone, Copy)]
+struct State<V, const K: usize> {
+    /// Written by the first step of a pair.
+    now: [V; K],
+    /// Written by the second: the newest values between pairs.
+    before: [V; K],
+    /// Diagonal predecessors of the first rows.
+    diagonal: V,
+    /// Up predecessors of the first rows one step ahead, used with `LAG = 1`.
+    up: V,
+}
+
+/// One step of all lanes: from the values of the last step, and over those of the step before it.
+///
+/// `window` holds the columns that the `K` row vectors stand at in this pair of steps, and the masks of row vector
+/// `v` in step `HALF` of the pair are at `2 * (K - 1) - 2 * v + HALF`.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)] // all of them are registers of one loop, which a struct would only hide
+fn advance<
+    V,
+    C,
+    R,
+    const K: usize,
+    const LAG: usize,
+    const TRACE: bool,
+    const ENTERING: bool,
+    const LEAVING: bool,
+    const HALF: usize,
+>(
+    rows: &R,
+    last: &[V; K],
+    next: &mut [V; K],
+    diagonal: &mut V,
+    up: &mut V,
+    window: &[V],
+    top: (f64, f64),
+    entering: &[V::Mask],
+    leaving: &[V::Mask],
+    bytes: &mut [u8; K],
+) where
+    V: Vector,
+    C: Cost,
+    R: RowBlock<V, K>,
+{
+    let channels = rows.channels();
+    let up_of_first = if LAG == 0 { last[K - 1].shift_in(top.0) } else { *up };
+    if LAG == 1 {
+        *up = last[K - 1].shift_in(top.1);
+    }
+    let infinite = V::splat(f64::INFINITY);
+    for v in (0..K).rev() {
+        let slot = (K - 1 - v + HALF) * channels;
+        let mut cost = rows.cost::<C>(v, &window[slot..slot + channels]);
+        let mask = 2 * (K - 1) - 2 * v + HALF;
+        if ENTERING {
+            cost = V::select(entering[mask], infinite, cost);
+        }
+        if LEAVING {
+            cost = V::select(leaving[mask], cost, infinite);
+        }
+        // `next` still holds the step before the last: going down the rows, v - 1 is overwritten after it was read.
+        let (above, corner) = if v == 0 { (up_of_first, *diagonal) } else { (last[v - 1], next[v - 1]) };
+        let left = last[v];
+        let side = above.min(left);
+        if TRACE {
+            bytes[v] = V::bits(corner.le(side)) | V::bits(above.le(left)) << MAX_LANES;
+        }
+        next[v] = cost.add(side.min(corner));
+    }
+    *diagonal = up_of_first;
+}
+
+/// The columns of `b`, each lane `skew` behind the one before: `length` slots from column 0, after `LEAD` slots that
+/// lie before the matrix.
+#[inline(always)]
+fn skewed<V: Vector>(b: Series<'_>, skew: usize, length: usize) -> Vec<V> {
+    let (values, channels) = (b.values(), b.channels());
+    let behind = (V::LANES - 1) * skew;
+    let mut padded = Vec::with_capacity((behind + LEAD + length) * channels);
+    padded.resize((behind + LEAD) * channels, f64::NEG_INFINITY);
+    padded.extend_from_slice(values);
+    padded.resize((behind + LEAD + length) * channels, 0.0);
+    let total = (LEAD + length) * channels;
+    let lanes: [&[f64]; MAX_LANES] = std::array::from_fn(|q| {
+        let start = (behind - q.min(V::LANES - 1) * skew) * channels;
+        &padded[start..start + total]
+    });
+    // A plain loop: an iterator's closure would not be compiled for the level's instructions.
+    let mut columns = Vec::with_capacity(total);
+    for x in 0..total {
+        columns.push(V::from_fn(|q| lanes[q][x]));
+    }
+    columns
+}
+
+/// The DTW total of `a` (rows) and `b` (columns), infinity when it is above `bound`.
+#[inline(always)]
+pub(super) fn distance<V, C, N, const K: usize, const LAG: usize>(
+    a: Series<'_>,
+    b: Series<'_>,
+    band: Band,
+    bound: f64,
+    interrupt: Interrupt<'_>,
+) -> Result<f64, KernelError>
+where
+    V: Vector,
+    C: Cost,
+    N: Channels,
+{
+    let mut strips = Strips::<V>::new::<K, LAG>(a.steps(), b, band);
+    let mut first_row = 0;
+    loop {
+        interrupt.check()?;
+        if let Some(total) = strips.run::<C, N::Rows<V, K>, K, LAG, NO_TRACE>(a, first_row, &mut []) {
+            return Ok(if total <= bound { total } else { f64::INFINITY });
+        }
+        if bound < f64::INFINITY && !strips.reaches(bound) {
+            return Ok(f64::INFINITY);
+        }
+        first_row += strips.geometry.rows();
+    }
+}

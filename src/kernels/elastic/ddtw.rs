@@ -1,0 +1,35 @@
+//! Derivative dynamic time warping: DTW on slopes, so that a shift of level costs nothing.
+//!
+//! Keogh and Pazzani, "Derivative dynamic time warping", SDM 2001.
+//!
+//! - Derivative: `x'(i) = ((x(i) - x(i-1)) + (x(i+1) - x(i-1)) / 2) / 2`, one value less at either end.
+//! - Recurrence, on the derivatives: `D(i,j) = (a'(i) - b'(j))^2 + min(D(i-1,j-1), D(i-1,j), D(i,j-1))`.
+//! - Borders: infinite but for `D(0,0) = 0`. The band is one of the derivatives.
+//! - Unit: the square of the unit of the values; no root. Not a metric.
+
+use super::recurrence::{Predecessors, Recurrence};
+use crate::kernels::simd::Vector;
+
+/// DTW with squared cost, for series that are derivatives already.
+#[derive(Clone, Copy)]
+pub(super) struct Ddtw;
+
+impl Recurrence for Ddtw {
+    type Step<V: Vector> = V;
+
+    #[inline(always)]
+    fn step<V: Vector>(self, value: V, _before: V) -> V {
+        value
+    }
+
+    #[inline(always)]
+    fn cell<V: Vector>(self, row: V, column: V, _apart: V, from: Predecessors<V>) -> V {
+        let difference = row.sub(column);
+        difference.mul(difference).add(from.left.min(from.diagonal).min(from.up))
+    }
+}
+
+/// The derivative of `x`, two values shorter; empty below three values.
+pub(super) fn derivative(x: &[f64]) -> Vec<f64> {
+    x.windows(3).map(|w| ((w[1] - w[0]) + (w[2] - w[0]) / 2.0) / 2.0).collect()
+}

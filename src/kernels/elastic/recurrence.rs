@@ -1,0 +1,112 @@
+//! What the elastic distances have in common: `D(i, j)` is the least of three predecessors, each plus a cost.
+//!
+//! Rows are the steps of `a`, columns those of `b`, both counted from 1; row 0 and column 0 are the borders and
+//! `D(0, 0) = 0`. A measure says what a cell costs; [`super::pair`] and [`super::lanes`] say in which order the
+//! cells are computed. The order never changes a value, so neither does the instruction set.
+
+use crate::kernels::band::Band;
+use crate::kernels::simd::Vector;
+
+/// A measure as the dynamic programs see it. Everything is `#[inline(always)]` where it is implemented.
+pub(super) trait Recurrence: Copy {
+    /// What the cells of a row or column need to know of its step.
+    type Step<V: Vector>: Copy;
+
+    /// Whether [`Recurrence::cell`] looks at its argument `apart`.
+    const APART: bool = false;
+
+    /// Of a value and the value before it (0 before the first).
+    fn step<V: Vector>(self, value: V, before: V) -> Self::Step<V>;
+
+    /// What a border cell adds to the border cell before it. Infinite borders leave `D(0, 0)` as the only start.
+    #[inline(always)]
+    fn border(self, _value: f64) -> f64 {
+        f64::INFINITY
+    }
+
+    /// The term of `|i - j|`, for series whose longer one has `longest` steps.
+    fn apart(self, _distance: usize, _longest: usize) -> f64 {
+        0.0
+    }
+
+    /// `D(i, j)` from `D(i-1, j-1)`, `D(i-1, j)` and `D(i, j-1)`. Must give infinity when all three are.
+    fn cell<V: Vector>(self, row: Self::Step<V>, column: Self::Step<V>, apart: V, from: Predecessors<V>)
+    -> V;
+}
+
+/// The three cells that a cell can be reached from.
+#[derive(Clone, Copy)]
+pub(super) struct Predecessors<V> {
+    /// `D(i-1, j-1)`.
+    pub(super) diagonal: V,
+    /// `D(i-1, j)`.
+    pub(super) up: V,
+    /// `D(i, j-1)`.
+    pub(super) left: V,
+}
+
+/// The border cells `D(0, 0), D(1, 0), ...` along one series: running sums as far as `reach`, infinity beyond.
+/// `padding` more infinities follow.
+pub(super) fn border<R: Recurrence>(recurrence: R, values: &[f64], reach: usize, padding: usize) -> Vec<f64> {
+    let mut cells = Vec::with_capacity(values.len() + 1 + padding);
+    let mut sum = 0.0;
+    cells.push(sum);
+    for value in &values[..reach.min(values.len())] {
+        sum += recurrence.border(*value);
+        cells.push(sum);
+    }
+    cells.resize(values.len() + 1 + padding, f64::INFINITY);
+    cells
+}
+
+/// Values that depend on `j - i` alone, so that a loop along a row reads them in sequence.
+///
+/// Lane `q` of the entry for `j - i` holds the value of `j - i - q * stride`: the lanes of a pair work on rows and
+/// columns that differ by a constant, the lanes of a batch (`stride` 0) on the same.
+pub(super) struct Diagonals<V> {
+    entries: Vec<V>,
+    /// Rows of the matrix: the entry for `j - i = -rows` comes first.
+    rows: usize,
+}
+
+impl<V: Vector> Diagonals<V> {
+    /// No entries, for measures and bands that need none.
+    pub(super) fn none() -> Self {
+        Self { entries: Vec::new(), rows: 0 }
+    }
+
+    /// For rows `0..rows` and columns `0..columns`; `value` gets the lane, `|j - i|` and whether `j >= i`.
+    #[inline(always)]
+    pub(super) fn new(
+        rows: usize,
+        columns: usize,
+        stride: usize,
+        value: impl Fn(usize, usize, bool) -> f64,
+    ) -> Self {
+        let entries = (0..rows + columns)
+            .map(|entry| {
+                V::from_fn(|q| {
+                    let before = rows + q * stride;
+                    value(q, entry.abs_diff(before), entry >= before)
+                })
+            })
+            .collect();
+        Self { entries, rows }
+    }
+
+    /// 0 inside `band`, infinity outside: what is added to a cell to keep paths inside.
+    #[inline(always)]
+    pub(super) fn of_band(band: Band, rows: usize, columns: usize, stride: usize) -> Self {
+        Self::new(rows, columns, stride, |_, distance, after| {
+            if distance <= if after { band.above } else { band.below } { 0.0 } else { f64::INFINITY }
+        })
+    }
+
+    /// The entries for columns `column..` of the rows `row..row + k`, as windows of `k`: row `row + v` is at
+    /// `k - 1 - v`. Nothing when there are no entries.
+    #[inline(always)]
+    pub(super) fn along(&self, row: usize, column: usize, k: usize) -> std::slice::Windows<'_, V> {
+        let from = (self.rows + column + 1).saturating_sub(row + k).min(self.entries.len());
+        self.entries[from..].windows(k)
+    }
+}

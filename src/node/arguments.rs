@@ -1,0 +1,100 @@
+//! Numbers and views that crossed from JavaScript, into checked Rust values.
+//!
+//! Everything crosses as f64, because napi's integer conversions wrap silently (`-1` becomes 4294967295).
+
+use super::errors::{Code, input, invalid};
+use crate::kernels::dtw::{DtwOptions, Metric};
+use crate::kernels::normalize::Normalize;
+use crate::search::Candidates;
+use crate::series::{Series, SeriesBuf};
+use napi::Error;
+
+/// The largest integer below which a JavaScript number holds every integer exactly.
+const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
+
+/// A count or a length.
+pub(super) fn natural(name: &str, value: f64) -> Result<usize, Error<Code>> {
+    if value >= 0.0 && value <= MAX_SAFE_INTEGER && value.fract() == 0.0 {
+        Ok(value as usize)
+    } else {
+        Err(invalid(format!("{name} must be a non-negative integer, got {value}")))
+    }
+}
+
+/// A Sakoe-Chiba radius; -1 stands for none.
+pub(super) fn window(value: f64) -> Result<Option<usize>, Error<Code>> {
+    if value == -1.0 { Ok(None) } else { natural("window", value).map(Some) }
+}
+
+/// The options of every DTW function.
+pub(super) fn dtw_options(
+    metric: u32,
+    window: f64,
+    normalize: u32,
+    max_distance: f64,
+) -> Result<DtwOptions, Error<Code>> {
+    Ok(DtwOptions {
+        metric: match metric {
+            0 => Metric::Absolute,
+            1 => Metric::Squared,
+            2 => Metric::Euclidean,
+            other => return Err(invalid(format!("metric {other} is unknown"))),
+        },
+        window: self::window(window)?,
+        normalize: match normalize {
+            0 => Normalize::None,
+            1 => Normalize::Zscore,
+            2 => Normalize::Minmax,
+            other => return Err(invalid(format!("normalize {other} is unknown"))),
+        },
+        max_distance: if max_distance >= 0.0 {
+            max_distance
+        } else {
+            return Err(invalid(format!("maxDistance must be a number >= 0, got {max_distance}")));
+        },
+    })
+}
+
+/// A view of JavaScript memory, for the duration of a synchronous call.
+pub(super) fn series<'a>(name: &str, values: &'a [f64], channels: f64) -> Result<Series<'a>, Error<Code>> {
+    Series::new(name, values, natural("channels", channels)?).map_err(input)
+}
+
+/// A copy, for work that goes on after the call.
+pub(super) fn series_buf(name: &str, values: &[f64], channels: f64) -> Result<SeriesBuf, Error<Code>> {
+    SeriesBuf::new(name, values.to_vec(), natural("channels", channels)?).map_err(input)
+}
+
+/// Candidates as the facade packs them: all values in one run. With `steps` above 0 they are rows of that many
+/// time steps, otherwise `ends` says where each one ends in `values`.
+pub(super) fn candidates(
+    name: &str,
+    values: &[f64],
+    ends: &[f64],
+    steps: f64,
+    channels: f64,
+) -> Result<Candidates, Error<Code>> {
+    let channels = natural("channels", channels)?;
+    if steps > 0.0 {
+        let steps = natural("length", steps)?;
+        return Candidates::from_block(&format!("{name}.data"), values.to_vec(), steps, channels)
+            .map_err(input);
+    }
+    Candidates::from_list(name, runs(name, values, ends)?, channels).map_err(input)
+}
+
+/// The parts of `values` that end at `ends`, which must not decrease nor exceed the values.
+pub(super) fn runs<'a, T>(
+    name: &str,
+    values: &'a [T],
+    ends: &[f64],
+) -> Result<impl Iterator<Item = &'a [T]>, Error<Code>> {
+    let mut start = 0;
+    let mut list = Vec::with_capacity(ends.len());
+    for &end in ends {
+        let end = natural("end", end)?;
+        list.push(values.get(start..end).ok_or_else(|| invalid(format!("{name} end out of order")))?);
+        start = end;
+    }
+    Ok(list.into_iter())
+}

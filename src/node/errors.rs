@@ -1,0 +1,60 @@
+//! The stable codes that `MidstreamerError.code` carries.
+
+use crate::kernels::KernelError;
+use crate::series::InputError;
+use napi::{Error, Status};
+
+/// `error.code` of what this layer throws or rejects with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    InvalidArgument,
+    EmptySeries,
+    NonFinite,
+    LengthMismatch,
+    TooLarge,
+    Aborted,
+    Internal,
+}
+
+impl AsRef<str> for Code {
+    fn as_ref(&self) -> &str {
+        match self {
+            Self::InvalidArgument => "INVALID_ARGUMENT",
+            Self::EmptySeries => "EMPTY_SERIES",
+            Self::NonFinite => "NON_FINITE",
+            Self::LengthMismatch => "LENGTH_MISMATCH",
+            Self::TooLarge => "TOO_LARGE",
+            Self::Aborted => "ABORTED",
+            Self::Internal => "INTERNAL",
+        }
+    }
+}
+
+/// What napi itself reports, such as a failed allocation, is nothing that a caller could have passed better.
+impl From<Status> for Code {
+    fn from(_: Status) -> Self {
+        Self::Internal
+    }
+}
+
+/// A broken promise of the facade: a number that its checks should have refused.
+pub(super) fn invalid(reason: impl Into<String>) -> Error<Code> {
+    Error::new(Code::InvalidArgument, reason.into())
+}
+
+pub(super) fn input(error: InputError) -> Error<Code> {
+    let code = match error {
+        InputError::Empty { .. } => Code::EmptySeries,
+        InputError::NonFinite { .. } => Code::NonFinite,
+        InputError::Ragged { .. } => Code::LengthMismatch,
+    };
+    Error::new(code, error.to_string())
+}
+
+pub(super) fn kernel(error: KernelError) -> Error<Code> {
+    let code = match error {
+        KernelError::Interrupted => Code::Aborted,
+        KernelError::TooLarge { .. } => Code::TooLarge,
+    };
+    Error::new(code, error.to_string())
+}

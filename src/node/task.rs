@@ -1,0 +1,87 @@
+//! From the thread pool to a promise.
+//!
+//! Work runs on the search layer's threads and its outcome travels through a tokio channel. Not through libuv's
+//! pool (napi's `AsyncTask`): that one holds up `process.exit()` until the work is done and ends the whole process
+//! when the work panics.
+
+use super::errors::{Code, kernel};
+use crate::kernels::KernelError;
+use crate::search;
+use napi::bindgen_prelude::{PromiseRaw, ToNapiValue};
+use napi::{Env, Error, JsError};
+use napi_derive::napi;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// Lets the facade cancel a call and ask how far it is. One per call, and only for calls with a signal or progress.
+#[napi]
+#[derive(Default)]
+pub struct Job(Arc<search::Job>);
+
+#[napi]
+impl Job {
+    #[napi(constructor, catch_unwind)]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks the work to stop; its promise then rejects with ABORTED.
+    #[napi(catch_unwind)]
+    pub fn cancel(&self) {
+        self.0.cancel();
+    }
+
+    /// Units of work done so far: candidates of a batch, pairs of a matrix.
+    #[napi(getter, catch_unwind)]
+    pub fn done(&self) -> f64 {
+        self.0.done() as f64
+    }
+}
+
+/// Runs `work` on the thread pool; the promise holds what `convert` makes of its result on the JavaScript thread.
+///
+/// `work` owns its inputs, so they are freed before the promise settles. A panic in it rejects with INTERNAL.
+pub(super) fn promise<'env, T, V>(
+    env: &'env Env,
+    job: Option<&Job>,
+    work: impl FnOnce(&search::Job) -> Result<T, KernelError> + Send + 'static,
+    convert: impl FnOnce(T) -> V + 'static,
+) -> Result<PromiseRaw<'env, V>, Error<Code>>
+where
+    T: Send + 'static,
+    V: ToNapiValue + 'static,
+{
+    let job = job.map(|job| job.0.clone()).unwrap_or_default();
+    let (sender, receiver) = oneshot::channel();
+    search::spawn(move || {
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            // Cancelled while it waited for a thread: the inputs are dropped without a look at them.
+            job.interrupt().check()?;
+            work(&job)
+        }));
+        let outcome = match outcome {
+            Ok(result) => result.map_err(kernel),
+            Err(panic) => Err(Error::new(Code::Internal, panic_message(panic.as_ref()))),
+        };
+        // Nobody receives when the JavaScript environment has ended meanwhile; then nobody misses the result.
+        drop(sender.send(outcome));
+    });
+    let settle = async move {
+        Ok(receiver
+            .await
+            .unwrap_or_else(|_| Err(Error::new(Code::Internal, "the work ended without a result"))))
+    };
+    env.spawn_future_with_callback(settle, |env, outcome| match outcome {
+        Ok(result) => Ok(convert(result)),
+        Err(error) => Err(Error::from(JsError::from(error).into_unknown(*env))),
+    })
+    .map_err(|error| Error::new(Code::Internal, error.reason.clone()))
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().map(str::to_owned);
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    format!("internal error: {}", text.as_deref().unwrap_or("a panic without a message"))
+}
