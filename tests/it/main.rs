@@ -1,5 +1,4 @@
 //! Integration tests: one binary, one module an area.
 
-mod golden_elastic;
-
 mod elastic;
+mod golden_elastic;
