@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use std::sync::atomic::AtomicBool;
 
 fn series(values: &[f64]) -> Series<'_> {
-    Series::new("values", values, 1).unwrap()
+    Series::new("values", values, 1).expect("the strategies make finite values, at least one")
 }
 
 /// Small whole numbers make ties and matches, others rounding; the first value is often far from 0.
@@ -53,7 +53,7 @@ fn window() -> impl Strategy<Value = Option<usize>> {
 }
 
 fn fast(measure: Measure, a: &[f64], b: &[f64], window: Option<usize>) -> f64 {
-    distance(Level::best(), measure, series(a), series(b), window, Interrupt::NEVER).unwrap()
+    distance(Level::best(), measure, series(a), series(b), window, Interrupt::NEVER).expect("not interrupted")
 }
 
 proptest! {

@@ -161,9 +161,9 @@ impl<R: Recurrence, V: Vector, const K: usize> Strip<R, V, K> {
             let mut from = up;
             let apart = window::<V, K>(R::APART, &mut apart);
             let outside = window::<V, K>(MASKED, &mut outside);
-            for v in 0..K {
+            for (v, border) in border.iter().enumerate() {
                 let x = self.cell::<MASKED>(v, *column, &apart, &outside, from);
-                let x = V::select(begun, x, border[v]);
+                let x = V::select(begun, x, *border);
                 from = Predecessors { diagonal: self.left[v], up: x, left: x };
                 self.left[v] = x;
             }
