@@ -1,9 +1,10 @@
-// `npm test`: everything that CI runs. `--quick`: the inner loop, on a debug build.
+// `npm test`: everything that CI runs. `--quick`: the inner loop.
 
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Stop, Steps, main, root, run, tool } from './steps.mjs'
 import { build } from './build.mjs'
+import { checkDocs } from './check-docs.mjs'
 import { checkLicences } from './check-licences.mjs'
 import { checkManifests } from './check-manifests.mjs'
 import { install } from './install.mjs'
@@ -82,10 +83,11 @@ async function examples() {
   return `${files.length} examples`
 }
 
+/** The release build, here too: it shares what `npm test` compiled, and the tests then run at full speed. */
 async function quick() {
   await steps.step('Install development dependencies', () => install())
   await steps.step('Rust unit tests', () => rustTests(['--lib', ...FEATURES]))
-  await steps.step('Build the addon (debug)', () => build({ debug: true }))
+  await steps.step('Build the addon', () => build())
   await steps.step('Node tests', () => nodeTests(process.execPath))
 }
 
@@ -121,6 +123,7 @@ async function javascript() {
   if (existsSync(join(root, contract))) await steps.attempt('Public contract', () => run('bash', [contract]))
   else steps.skip('Public contract', `no ${contract} beside this checkout`)
   await steps.attempt('Examples', examples)
+  await steps.attempt('Examples in the documentation', () => checkDocs())
   await steps.attempt('The package as a user gets it', verifyPackage)
 }
 
