@@ -139,8 +139,8 @@ async function everything() {
 await main(async () => {
   const [mode, unknown] = process.argv.slice(2)
   if (unknown ?? (mode && mode !== '--quick')) throw new Stop(`unknown argument ${unknown ?? mode}; there is --quick`)
+  checkToolchain()
   try {
-    await steps.step('Check Node and Rust', checkToolchain)
     await (mode ? quick() : everything())
     steps.finish()
   } finally {
