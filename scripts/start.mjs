@@ -12,7 +12,9 @@ await main(async () => {
   try {
     await steps.step('Install development dependencies', () => install())
     await steps.step('Build the addon', () => build())
-    await steps.step('Run examples/similar-days.mjs', () => run(process.execPath, ['examples/similar-days.mjs']))
+    await steps.step('Run examples/similar-days.mjs', async () => {
+      await run(process.execPath, ['examples/similar-days.mjs'])
+    })
   } finally {
     steps.report()
   }

@@ -34,7 +34,9 @@ async function counted(counts, command, args, options) {
   }
 }
 
-const cargo = (...args) => run('cargo', args)
+async function cargo(...args) {
+  await run('cargo', args)
+}
 
 const nextest = firstLine('cargo', ['nextest', '--version']) !== null
 
@@ -120,7 +122,10 @@ async function javascript() {
 
   await steps.attempt('TypeScript', typeChecks)
   const contract = join('..', 'shared', 'check', 'contract.sh')
-  if (existsSync(join(root, contract))) await steps.attempt('Public contract', () => run('bash', [contract]))
+  if (existsSync(join(root, contract)))
+    await steps.attempt('Public contract', async () => {
+      await run('bash', [contract])
+    })
   else steps.skip('Public contract', `no ${contract} beside this checkout`)
   await steps.attempt('Examples', examples)
   await steps.attempt('Examples in the documentation', () => checkDocs())
