@@ -80,7 +80,7 @@ async function typeChecks() {
 }
 
 async function examples() {
-  const files = readdirSync(join(root, 'examples')).filter((file) => file.endsWith('.mjs')).sort()
+  const files = readdirSync(join(root, 'examples')).filter((file) => /\.[cm]js$/.test(file)).sort()
   for (const file of files) await run(process.execPath, [join('examples', file)])
   return `${files.length} examples`
 }
