@@ -26,7 +26,7 @@ pub fn length(
     let (a, b) = (a.values(), b.values());
     let (rows, columns) = if a.len() <= b.len() { (a, b) } else { (b, a) };
     interrupt.check()?;
-    if !(epsilon >= 0.0) {
+    if epsilon.is_nan() || epsilon < 0.0 {
         return Ok(0);
     }
     // A window that reaches every cell is none.
