@@ -26,6 +26,7 @@ const { values: flags } = parseArgs({
     only: { type: 'string' },
   },
 })
+if (flags.record && (flags.quick || flags.only)) throw new Error('--record keeps the whole table: leave out --quick and --only')
 
 /** Runs every contender once and compares it with the first, which is ours. */
 async function check({ name, contenders }) {

@@ -1,6 +1,6 @@
 /** The machine a table was measured on, the table as text, and the two files that keep it. */
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { arch, cpus, loadavg, platform, release, totalmem } from 'node:os'
+import { arch, cpus, loadavg, platform, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { version } from '@neural-trader/midstreamer'
@@ -12,7 +12,7 @@ export function machine() {
     cpu: cpus()[0].model.trim(),
     cores: cpus().length,
     memoryGiB: Math.round(totalmem() / 2 ** 30),
-    system: `${platform()} ${release()} ${arch()}`,
+    system: `${platform()} ${arch()}`,
     node: process.version,
     version: ours,
     kernel,
