@@ -28,7 +28,11 @@ export declare function dtw(a: Float64Array, b: Float64Array, metric: number, wi
 
 export declare function dtwAlign(a: Float64Array, b: Float64Array, metric: number, window: number, normalize: number, maxDistance: number, channels: number, job?: Job | undefined | null): Promise<WarpingPath>
 
-export declare function dtwAlignSync(a: Float64Array, b: Float64Array): WarpingPath
+/**
+ * The warping path that neural-trader traces: left before up among equals, where ours has up before left. With the
+ * series exchanged the one is the other.
+ */
+export declare function dtwAlignLeftFirstSync(a: Float64Array, b: Float64Array): WarpingPath
 
 export declare function dtwBatch(query: Float64Array, values: Float64Array, ends: Float64Array, steps: number, metric: number, window: number, normalize: number, maxDistance: number, channels: number, job?: Job | undefined | null): Promise<Float64Array>
 
