@@ -4,6 +4,8 @@
 
 mod architecture;
 mod elastic;
+mod golden_dtw;
 mod golden_elastic;
 mod golden_symbols;
+mod search;
 mod symbols;
