@@ -1,12 +1,18 @@
 //! Local costs, and the rows of a block as vectors that a column is compared with.
 
-use crate::kernels::simd::Vector;
+use crate::kernels::simd::{Vector, opaque_one};
 use crate::series::Series;
 
-/// What one pair of values costs.
+/// What one pair of values costs, and how that is added to what the path cost before.
+///
+/// The recurrence needs two `min`, a subtraction and an addition for each cell, and processors of the Zen family
+/// execute all four on the same two units while two multipliers idle. `one` moves work over to those, bit for bit the
+/// same: see [`Vector::sub_by`].
 pub(super) trait Cost: Copy {
     /// Per lane, the cost of aligning `x` with `y`; never negative, never NaN.
-    fn of<V: Vector>(x: V, y: V) -> V;
+    fn of<V: Vector>(x: V, y: V, one: V) -> V;
+    /// `cost + best`
+    fn onto<V: Vector>(cost: V, best: V, one: V) -> V;
 }
 
 /// `|x - y|`
@@ -15,8 +21,12 @@ pub(super) struct Absolute;
 
 impl Cost for Absolute {
     #[inline(always)]
-    fn of<V: Vector>(x: V, y: V) -> V {
-        x.sub(y).abs()
+    fn of<V: Vector>(x: V, y: V, one: V) -> V {
+        y.sub_by(one, x).abs()
+    }
+    #[inline(always)]
+    fn onto<V: Vector>(cost: V, best: V, one: V) -> V {
+        cost.add_by(one, best)
     }
 }
 
@@ -26,9 +36,14 @@ pub(super) struct Squared;
 
 impl Cost for Squared {
     #[inline(always)]
-    fn of<V: Vector>(x: V, y: V) -> V {
-        let difference = x.sub(y);
+    fn of<V: Vector>(x: V, y: V, one: V) -> V {
+        let difference = y.sub_by(one, x);
         difference.mul(difference)
+    }
+    /// The square keeps the multipliers busy already.
+    #[inline(always)]
+    fn onto<V: Vector>(cost: V, best: V, _: V) -> V {
+        cost.add(best)
     }
 }
 
@@ -42,6 +57,9 @@ pub(super) trait RowBlock<V: Vector, const K: usize> {
 
     /// The cost of row vector `v` against a column.
     fn cost<C: Cost>(&self, v: usize, column: &[V]) -> V;
+
+    /// [`opaque_one`], kept at hand.
+    fn one(&self) -> V;
 }
 
 /// Chooses the row blocks for a number of channels.
@@ -65,7 +83,10 @@ impl Channels for Many {
 }
 
 /// One channel: the rows stay in registers.
-pub(super) struct Univariate<V, const K: usize>([V; K]);
+pub(super) struct Univariate<V, const K: usize> {
+    rows: [V; K],
+    one: V,
+}
 
 impl<V: Vector, const K: usize> RowBlock<V, K> for Univariate<V, K> {
     #[inline(always)]
@@ -75,7 +96,7 @@ impl<V: Vector, const K: usize> RowBlock<V, K> for Univariate<V, K> {
         for (v, vector) in rows.iter_mut().enumerate() {
             *vector = V::from_fn(|q| values.get(row(v, q)).copied().unwrap_or(0.0));
         }
-        Self(rows)
+        Self { rows, one: opaque_one() }
     }
 
     #[inline(always)]
@@ -85,7 +106,12 @@ impl<V: Vector, const K: usize> RowBlock<V, K> for Univariate<V, K> {
 
     #[inline(always)]
     fn cost<C: Cost>(&self, v: usize, column: &[V]) -> V {
-        C::of(self.0[v], column[0])
+        C::of(self.rows[v], column[0], self.one)
+    }
+
+    #[inline(always)]
+    fn one(&self) -> V {
+        self.one
     }
 }
 
@@ -93,6 +119,7 @@ impl<V: Vector, const K: usize> RowBlock<V, K> for Univariate<V, K> {
 pub(super) struct Multivariate<V> {
     rows: Vec<V>,
     channels: usize,
+    one: V,
 }
 
 impl<V: Vector, const K: usize> RowBlock<V, K> for Multivariate<V> {
@@ -108,7 +135,7 @@ impl<V: Vector, const K: usize> RowBlock<V, K> for Multivariate<V> {
                 }));
             }
         }
-        Self { rows, channels }
+        Self { rows, channels, one: opaque_one() }
     }
 
     #[inline(always)]
@@ -119,10 +146,15 @@ impl<V: Vector, const K: usize> RowBlock<V, K> for Multivariate<V> {
     #[inline(always)]
     fn cost<C: Cost>(&self, v: usize, column: &[V]) -> V {
         let row = &self.rows[v * self.channels..(v + 1) * self.channels];
-        let mut total = C::of(row[0], column[0]);
+        let mut total = C::of(row[0], column[0], self.one);
         for (x, y) in row.iter().zip(column).skip(1) {
-            total = total.add(C::of(*x, *y));
+            total = total.add(C::of(*x, *y, self.one));
         }
         total
+    }
+
+    #[inline(always)]
+    fn one(&self) -> V {
+        self.one
     }
 }

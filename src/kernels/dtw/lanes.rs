@@ -162,7 +162,7 @@ fn block<V, C, R, const K: usize, const TRACE: bool>(
                     directions[(first + v) * m + $j] =
                         V::bits(corner.le(side)) | V::bits(up.le(left[v])) << MAX_LANES;
                 }
-                let cell = rows.cost::<C>(v, $column).add(side.min(corner));
+                let cell = C::onto(rows.cost::<C>(v, $column), side.min(corner), rows.one());
                 let cell = if $inside(v) { cell } else { infinite };
                 corner = left[v];
                 left[v] = cell;

@@ -393,7 +393,7 @@ fn advance<
         if TRACE {
             bytes[v] = V::bits(corner.le(side)) | V::bits(above.le(left)) << MAX_LANES;
         }
-        next[v] = cost.add(side.min(corner));
+        next[v] = C::onto(cost, side.min(corner), rows.one());
     }
     *diagonal = up_of_first;
 }

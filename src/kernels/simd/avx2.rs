@@ -61,6 +61,16 @@ impl Vector for Avx2 {
         Self(unsafe { _mm256_sub_pd(self.0, other.0) })
     }
     #[inline(always)]
+    fn sub_by(self, one: Self, other: Self) -> Self {
+        // SAFETY: FMA, registers only.
+        Self(unsafe { _mm256_fmsub_pd(self.0, one.0, other.0) })
+    }
+    #[inline(always)]
+    fn add_by(self, one: Self, other: Self) -> Self {
+        // SAFETY: FMA, registers only.
+        Self(unsafe { _mm256_fmadd_pd(self.0, one.0, other.0) })
+    }
+    #[inline(always)]
     fn mul(self, other: Self) -> Self {
         // SAFETY: AVX, registers only.
         Self(unsafe { _mm256_mul_pd(self.0, other.0) })

@@ -104,6 +104,12 @@ pub(crate) trait Kernel {
     fn run<V: Vector>(self) -> Self::Output;
 }
 
+/// The number one, which the compiler does not know to be one.
+#[inline(always)]
+pub(crate) fn opaque_one<V: Vector>() -> V {
+    V::splat(std::hint::black_box(1.0))
+}
+
 /// The widest vector of any level, for stack buffers.
 pub(crate) const MAX_LANES: usize = 4;
 
@@ -126,6 +132,12 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
     fn abs(self) -> Self;
+    /// `self - other`, told as `self * one - other` with one rounding. For `one = 1.0` the product is exact, so the
+    /// result has the bits of [`Self::sub`]; but where that is faster it runs on the multipliers, and leaves the
+    /// adders to `min`. Pass [`opaque_one`], or the compiler sees through it.
+    fn sub_by(self, one: Self, other: Self) -> Self;
+    /// `self + other`, told as `self * one + other`; see [`Self::sub_by`].
+    fn add_by(self, one: Self, other: Self) -> Self;
     fn min(self, other: Self) -> Self;
     fn max(self, other: Self) -> Self;
 
@@ -181,6 +193,8 @@ mod tests {
                     check(a.add(b), &|q| xs(q) + ys(q), "add");
                     check(a.sub(b), &|q| xs(q) - ys(q), "sub");
                     check(a.mul(b), &|q| xs(q) * ys(q), "mul");
+                    check(a.sub_by(opaque_one(), b), &|q| xs(q) - ys(q), "sub_by");
+                    check(a.add_by(opaque_one(), b), &|q| xs(q) + ys(q), "add_by");
                     check(a.abs(), &|q| xs(q).abs(), "abs");
                     check(a.min(b), &|q| xs(q).min(ys(q)), "min");
                     check(a.max(b), &|q| xs(q).max(ys(q)), "max");

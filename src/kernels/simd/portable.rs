@@ -42,6 +42,14 @@ impl Vector for Portable {
         Self(self.0 - other.0)
     }
     #[inline(always)]
+    fn sub_by(self, _: Self, other: Self) -> Self {
+        self.sub(other)
+    }
+    #[inline(always)]
+    fn add_by(self, _: Self, other: Self) -> Self {
+        self.add(other)
+    }
+    #[inline(always)]
     fn mul(self, other: Self) -> Self {
         Self(self.0 * other.0)
     }
