@@ -67,10 +67,9 @@ struct FlatPath {
 
 impl From<Alignment> for FlatPath {
     fn from(alignment: Alignment) -> Self {
-        let offsets: i64 = alignment.path.iter().map(|&(i, j)| i64::from(j) - i64::from(i)).sum();
         Self {
             distance: alignment.distance,
-            lag: offsets as f64 / alignment.path.len() as f64,
+            lag: alignment.lag(),
             path: alignment.path.into_iter().flat_map(|(i, j)| [i, j]).collect(),
         }
     }
