@@ -28,11 +28,13 @@ export declare function dtw(a: Float64Array, b: Float64Array, metric: number, wi
 
 export declare function dtwAlign(a: Float64Array, b: Float64Array, metric: number, window: number, normalize: number, maxDistance: number, channels: number, job?: Job | undefined | null): Promise<WarpingPath>
 
-export declare function dtwAlignSync(a: Float64Array, b: Float64Array): WarpingPath
+/**
+ * The warping path that neural-trader traces: left before up among equals, where ours has up before left. With the
+ * series exchanged the one is the other.
+ */
+export declare function dtwAlignLeftFirstSync(a: Float64Array, b: Float64Array): WarpingPath
 
 export declare function dtwBatch(query: Float64Array, values: Float64Array, ends: Float64Array, steps: number, metric: number, window: number, normalize: number, maxDistance: number, channels: number, job?: Job | undefined | null): Promise<Float64Array>
-
-export declare function dtwBatchSync(query: Float64Array, values: Float64Array, steps: number): Float64Array
 
 export declare function dtwNearest(query: Float64Array, values: Float64Array, ends: Float64Array, steps: number, k: number, metric: number, window: number, normalize: number, maxDistance: number, channels: number, job?: Job | undefined | null): Promise<Array<NearestCandidate>>
 
@@ -98,6 +100,9 @@ export declare function panicForTest(): void
 
 /** For the package's own tests, unreachable through the public entry points: panics on a worker thread. */
 export declare function panicForTestAsync(): Promise<void>
+
+/** What neural-trader calls a batch: one distance for each block of `steps` values, on all cores. */
+export declare function patternBatchSync(pattern: Float64Array, historical: Float64Array, steps: number): Float64Array
 
 export declare function seriesMatrix(kind: MatrixKind, values: Float64Array, ends: Float64Array, metric: number, window: number, normalize: number, maxDistance: number, channels: number, job?: Job | undefined | null): Promise<Float64Array>
 
