@@ -26,6 +26,7 @@ const { values: flags } = parseArgs({
     only: { type: 'string' },
   },
 })
+if (flags.record && (flags.quick || flags.only)) throw new Error('--record keeps the whole table: leave out --quick and --only')
 
 /** Runs every contender once and compares it with the first, which is ours. */
 async function check({ name, contenders }) {
@@ -37,7 +38,7 @@ async function check({ name, contenders }) {
 const facts = { ...machine(), peers: peerVersions }
 console.log(`${facts.cpu}, ${facts.cores} cores, Node.js ${facts.node}, kernel ${facts.kernel}, ${facts.threads} threads, load ${facts.loadAverage[0]}`)
 const peers = loadPeers(console.log)
-console.log('Medians; the last columns say how many times our time (first line of each block) it is, and the goal.')
+console.log('Medians, how many times our time (first line of each block) that is, the same for the fastest rounds, and the goal.')
 
 const settings = settingsFor(flags.quick)
 const rows = []

@@ -18,7 +18,7 @@ console.log('... at most 5 bars apart    ', (await dtw(leader, follower, { norma
 const { similarity, path, lag } = await dtwAlign(leader, follower, { normalize: 'zscore', window: 5 })
 console.log('similarity (1 = equal)      ', similarity.toFixed(3))
 console.log('the follower lags by        ', lag.toFixed(2), 'bars on average')
-console.log('bar 40 of the leader meets  ', pairedWith(40, path), 'of the follower')
+console.log('bar 30 of the leader meets  ', pairedWith(30, path), 'of the follower')
 
 /** The path is flat: i0, j0, i1, j1, ... */
 function pairedWith(bar, path) {

@@ -1,7 +1,7 @@
 // Holds together what a release publishes: one version everywhere, platform packages as the napi command line makes them,
 // nothing that runs when a user installs, no address in the lock file.
 
-import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
@@ -40,9 +40,12 @@ function checkManifest(problems) {
 }
 
 async function checkPlatforms(problems) {
-  const made = mkdtempSync(join(tmpdir(), 'midstreamer-npm-dirs-'))
+  // The command writes below its own package.json alone, so it works on a copy.
+  const copy = mkdtempSync(join(tmpdir(), 'midstreamer-npm-dirs-'))
+  const made = join(copy, 'npm')
   try {
-    await run(process.execPath, [tool('@napi-rs', 'cli', 'dist', 'cli.js'), 'create-npm-dirs', '--npm-dir', made], { quiet: true })
+    copyFileSync(join(root, 'package.json'), join(copy, 'package.json'))
+    await run(process.execPath, [tool('@napi-rs', 'cli', 'dist', 'cli.js'), 'create-npm-dirs'], { cwd: copy, quiet: true })
     const [wanted, found] = [readdirSync(made).sort(), readdirSync(join(root, 'npm')).sort()]
     if (!isDeepStrictEqual(wanted, found)) problems.push(`npm/ holds ${found}, the targets ask for ${wanted}`)
     for (const platform of wanted.filter((name) => found.includes(name))) {
@@ -53,7 +56,7 @@ async function checkPlatforms(problems) {
     }
     return wanted.length
   } finally {
-    rmSync(made, { recursive: true })
+    rmSync(copy, { recursive: true })
   }
 }
 

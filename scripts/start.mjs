@@ -7,12 +7,14 @@ import { checkToolchain } from './toolchain.mjs'
 
 await main(async () => {
   if (process.argv.length > 2) throw new Stop(`unknown argument ${process.argv[2]}; there are none`)
+  checkToolchain()
   const steps = new Steps()
   try {
-    await steps.step('Check Node and Rust', checkToolchain)
     await steps.step('Install development dependencies', () => install())
     await steps.step('Build the addon', () => build())
-    await steps.step('Run examples/similar-days.mjs', () => run(process.execPath, ['examples/similar-days.mjs']))
+    await steps.step('Run examples/similar-days.mjs', async () => {
+      await run(process.execPath, ['examples/similar-days.mjs'])
+    })
   } finally {
     steps.report()
   }

@@ -1,9 +1,10 @@
-// `npm test`: everything that CI runs. `--quick`: the inner loop, on a debug build.
+// `npm test`: everything that CI runs. `--quick`: the inner loop.
 
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Stop, Steps, main, root, run, tool } from './steps.mjs'
 import { build } from './build.mjs'
+import { checkDocs } from './check-docs.mjs'
 import { checkLicences } from './check-licences.mjs'
 import { checkManifests } from './check-manifests.mjs'
 import { install } from './install.mjs'
@@ -33,7 +34,9 @@ async function counted(counts, command, args, options) {
   }
 }
 
-const cargo = (...args) => run('cargo', args)
+async function cargo(...args) {
+  await run('cargo', args)
+}
 
 const nextest = firstLine('cargo', ['nextest', '--version']) !== null
 
@@ -77,15 +80,16 @@ async function typeChecks() {
 }
 
 async function examples() {
-  const files = readdirSync(join(root, 'examples')).filter((file) => file.endsWith('.mjs')).sort()
+  const files = readdirSync(join(root, 'examples')).filter((file) => /\.[cm]js$/.test(file)).sort()
   for (const file of files) await run(process.execPath, [join('examples', file)])
   return `${files.length} examples`
 }
 
+/** The release build, here too: it shares what `npm test` compiled, and the tests then run at full speed. */
 async function quick() {
   await steps.step('Install development dependencies', () => install())
   await steps.step('Rust unit tests', () => rustTests(['--lib', ...FEATURES]))
-  await steps.step('Build the addon (debug)', () => build({ debug: true }))
+  await steps.step('Build the addon', () => build())
   await steps.step('Node tests', () => nodeTests(process.execPath))
 }
 
@@ -118,9 +122,13 @@ async function javascript() {
 
   await steps.attempt('TypeScript', typeChecks)
   const contract = join('..', 'shared', 'check', 'contract.sh')
-  if (existsSync(join(root, contract))) await steps.attempt('Public contract', () => run('bash', [contract]))
+  if (existsSync(join(root, contract)))
+    await steps.attempt('Public contract', async () => {
+      await run('bash', [contract])
+    })
   else steps.skip('Public contract', `no ${contract} beside this checkout`)
   await steps.attempt('Examples', examples)
+  await steps.attempt('Examples in the documentation', () => checkDocs())
   await steps.attempt('The package as a user gets it', verifyPackage)
 }
 
@@ -136,8 +144,8 @@ async function everything() {
 await main(async () => {
   const [mode, unknown] = process.argv.slice(2)
   if (unknown ?? (mode && mode !== '--quick')) throw new Stop(`unknown argument ${unknown ?? mode}; there is --quick`)
+  checkToolchain()
   try {
-    await steps.step('Check Node and Rust', checkToolchain)
     await (mode ? quick() : everything())
     steps.finish()
   } finally {

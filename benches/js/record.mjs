@@ -1,6 +1,6 @@
 /** The machine a table was measured on, the table as text, and the two files that keep it. */
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { arch, cpus, loadavg, platform, release, totalmem } from 'node:os'
+import { arch, cpus, loadavg, platform, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { version } from '@neural-trader/midstreamer'
@@ -12,7 +12,7 @@ export function machine() {
     cpu: cpus()[0].model.trim(),
     cores: cpus().length,
     memoryGiB: Math.round(totalmem() / 2 ** 30),
-    system: `${platform()} ${release()} ${arch()}`,
+    system: `${platform()} ${arch()}`,
     node: process.version,
     version: ours,
     kernel,
@@ -41,34 +41,40 @@ export function rowLines(row) {
     '',
     row.name,
     ...row.results.map((contender, i) => {
-      const ratio = i === 0 ? '' : factor(contender.ratio)
-      return `  ${contender.name.padEnd(44)} ${time(contender.ms).padStart(10)}  ${ratio.padStart(9)}  ${verdict(row, contender, i)}`.trimEnd()
+      const [ratio, best] = i === 0 ? ['', ''] : [factor(contender.ratio), factor(contender.bestRatio)]
+      return `  ${contender.name.padEnd(42)} ${time(contender.ms).padStart(10)} ${ratio.padStart(10)} ${best.padStart(10)}  ${verdict(row, contender, i)}`.trimEnd()
     }),
   ]
 }
 
+function inWords(value) {
+  if (Array.isArray(value)) return value.join(', ')
+  if (typeof value !== 'object') return String(value)
+  return Object.entries(value).map(([name, version]) => `${name} ${version}`).join(', ')
+}
+
 function markdown(title, facts, rows, notes) {
-  const facts2 = Object.entries(facts).map(([name, value]) => `| ${name} | ${Array.isArray(value) ? value.join(', ') : typeof value === 'object' ? Object.entries(value).map((pair) => pair.join(' ')).join(', ') : value} |`)
+  const factLines = Object.entries(facts).map(([name, value]) => `| ${name} | ${inWords(value)} |`)
   const blocks = rows.flatMap((row) => [
     '',
     `## ${row.name}`,
     '',
-    '| contender | median | times ours | least - most | goal |',
-    '| --- | ---: | ---: | ---: | --- |',
+    '| contender | median | times ours | fastest round | times ours | goal |',
+    '| --- | ---: | ---: | ---: | ---: | --- |',
     ...row.results.map(
       (contender, i) =>
         `| ${contender.name} | ${time(contender.ms)} | ${i === 0 ? '1' : factor(contender.ratio)} | ` +
-        `${i === 0 ? '' : contender.spread.map(factor).join(' - ')} | ${verdict(row, contender, i)} |`,
+        `${time(contender.bestMs)} | ${i === 0 ? '1' : factor(contender.bestRatio)} | ${verdict(row, contender, i)} |`,
     ),
   ])
   return [
     `# ${title}`,
     '',
-    'Medians over interleaved rounds in one run; a ratio is the median of the ratios within a round. Times of other runs do not compare, ratios do.',
+    'Interleaved rounds in one run; the first ratio is the median of the ratios within a round, the second compares the fastest rounds, which a busy machine disturbs least. Times of different runs do not compare, ratios do.',
     '',
     '| fact | value |',
     '| --- | --- |',
-    ...facts2,
+    ...factLines,
     ...blocks,
     ...notes.flatMap((note) => ['', note]),
     '',

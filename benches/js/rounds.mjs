@@ -54,8 +54,9 @@ async function calibrate(contender, { sampleMs, slowMs, slowRounds, rounds }) {
 /**
  * Times the contenders against the first of them.
  * @param {Contender[]} contenders
- * @returns {Promise<{ name: string, ms: number, ratio: number, goal?: number, repetitions: number, rounds: number, spread: [number, number] }[]>}
- *   `ms` is the median of one repetition, `ratio` how many times the first contender's time it is, `spread` the least and largest of those ratios
+ * @returns {Promise<{ name: string, ms: number, ratio: number, bestMs: number, bestRatio: number, goal?: number, repetitions: number, rounds: number, spread: [number, number] }[]>}
+ *   `ms` is the median of one repetition, `ratio` how many times the first contender's time it is, `spread` the least and largest of those
+ *   ratios; `bestMs` is the fastest round and `bestRatio` compares fastest rounds, which a busy neighbour disturbs least
  */
 export async function interleave(contenders, settings) {
   const entries = []
@@ -67,12 +68,15 @@ export async function interleave(contenders, settings) {
     }
   }
   const [first] = entries
+  const firstBest = Math.min(...first.ms)
   return entries.map((entry) => {
     const ratios = entry.ms.map((ms, round) => ms / first.ms[round])
     return {
       name: entry.contender.name,
       ms: median(entry.ms),
       ratio: median(ratios),
+      bestMs: Math.min(...entry.ms),
+      bestRatio: Math.min(...entry.ms) / firstBest,
       ...(entry.contender.goal === undefined ? {} : { goal: entry.contender.goal }),
       repetitions: entry.repetitions,
       rounds: entry.ms.length,

@@ -25,6 +25,7 @@ import { interleave, settingsFor } from '../js/rounds.mjs'
 const { values: flags } = parseArgs({
   options: { quick: { type: 'boolean', default: false }, record: { type: 'boolean', default: false }, only: { type: 'string' } },
 })
+if (flags.record && (flags.quick || flags.only)) throw new Error('--record keeps the whole table: leave out --quick and --only')
 const here = (name) => fileURLToPath(new URL(name, import.meta.url))
 
 /** The environment is made anew when requirements.txt has changed. @returns the path of its interpreter */

@@ -14,9 +14,10 @@ pub(super) struct Numbered {
 impl Numbered {
     /// Numbers the symbols in the order in which the rows bring them.
     pub(super) fn new(rows: &[u32], columns: &[u32]) -> Self {
-        let (low, span) = range(rows);
+        let most = 4 * (rows.len() + columns.len()) as u64 + 1024;
+        let (low, span) = range(rows, most);
         // A table over the whole range costs a fill; beyond a few entries a symbol, hashing costs less.
-        if span <= 4 * (rows.len() + columns.len()) as u64 + 1024 {
+        if span <= most {
             Self::by_table(rows, columns, low, span as usize)
         } else {
             Self::by_hash(rows, columns)
@@ -79,6 +80,11 @@ impl Numbered {
         Self { rows, columns: columns.iter().map(find).collect(), kinds: kinds as usize }
     }
 
+    /// How many columns match anything.
+    pub(super) fn known_columns(&self) -> u64 {
+        self.columns.iter().map(|&kind| u64::from(kind != 0)).sum()
+    }
+
     /// How many cells match.
     pub(super) fn matches(&self) -> u64 {
         let mut counts = vec![0_u32; self.kinds + 1];
@@ -89,17 +95,17 @@ impl Numbered {
     }
 }
 
-/// The smallest range of symbols, by its start and length, either as they are or as signed numbers: -1, 0 and 1
-/// are close together too. It may wrap around.
-fn range(symbols: &[u32]) -> (u32, u64) {
+/// A range of symbols by its start and length: as they are, or if that is longer than `most`, as signed numbers, by
+/// which -1, 0 and 1 are close together too. It may wrap around.
+fn range(symbols: &[u32], most: u64) -> (u32, u64) {
     const SIGN: u32 = 1 << 31;
     let extremes = |flip: u32| {
         let ends =
             symbols.iter().map(|x| x ^ flip).fold((u32::MAX, 0), |(low, high), x| (low.min(x), high.max(x)));
         (ends.0 ^ flip, u64::from(ends.1.saturating_sub(ends.0)) + 1)
     };
-    let (plain, signed) = (extremes(0), extremes(SIGN));
-    if plain.1 <= signed.1 { plain } else { signed }
+    let plain = extremes(0);
+    if plain.1 <= most { plain } else { extremes(SIGN) }
 }
 
 /// Lengths of the common prefix and, in what remains, of the common suffix.
@@ -129,6 +135,7 @@ mod tests {
             }
         }
         assert_eq!(numbered.matches(), matches);
+        assert_eq!(numbered.known_columns(), columns.iter().filter(|x| rows.contains(x)).count() as u64);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! values, so the matches of a column are the difference of two prefix masks; the rows within the window are the
 //! same in the order of the positions.
 
-use super::lcs::{Lcs, WORD, zeros};
+use super::lcs::{CARRY, Lcs, WORD, zeros};
 use super::simd::{Level, MAX_LANES, WordKernel, Words};
 use super::wavefront::{Front, Matches, SKEW, STEPS, lag};
 use super::{Interrupt, KernelError};
@@ -26,7 +26,7 @@ pub fn length(
     let (a, b) = (a.values(), b.values());
     let (rows, columns) = if a.len() <= b.len() { (a, b) } else { (b, a) };
     interrupt.check()?;
-    if !(epsilon >= 0.0) {
+    if epsilon.is_nan() || epsilon < 0.0 {
         return Ok(0);
     }
     // A window that reaches every cell is none.
@@ -45,17 +45,30 @@ struct Sorted {
 
 impl Sorted {
     fn new(rows: &[f64], columns: &[f64], epsilon: f64) -> Self {
-        let mut pairs: Vec<(f64, u32)> = rows.iter().copied().zip(0..).collect();
-        pairs.sort_unstable_by(|x, y| x.0.total_cmp(&y.0));
-        let values: Vec<f64> = pairs.iter().map(|pair| pair.0).collect();
-        // x - y is rounded, but monotone in x: what matches by |x - y| <= epsilon is a range.
-        let rank = |below: &dyn Fn(f64) -> bool| values.partition_point(|&x| below(x)) as u32;
-        Self {
-            low: columns.iter().map(|y| rank(&|x| x - y < -epsilon)).collect(),
-            high: columns.iter().map(|y| rank(&|x| x - y <= epsilon)).collect(),
-            order: pairs.into_iter().map(|pair| pair.1).collect(),
+        let (rows, columns) = (ascending(rows), ascending(columns));
+        let (mut low, mut high) = (vec![0; columns.len()], vec![0; columns.len()]);
+        // x - y is rounded, but monotone in x and in y: what matches by |x - y| <= epsilon is a range, and the ranges
+        // move up with y.
+        let (mut from, mut to) = (0, 0);
+        for &(y, j) in &columns {
+            while from < rows.len() && rows[from].0 - y < -epsilon {
+                from += 1;
+            }
+            while to < rows.len() && rows[to].0 - y <= epsilon {
+                to += 1;
+            }
+            low[j as usize] = from as u32;
+            high[j as usize] = to as u32;
         }
+        Self { order: rows.into_iter().map(|(_, i)| i).collect(), low, high }
     }
+}
+
+/// The values with their positions, by value.
+fn ascending(values: &[f64]) -> Vec<(f64, u32)> {
+    let mut pairs: Vec<(f64, u32)> = values.iter().copied().zip(0..).collect();
+    pairs.sort_unstable_by(|x, y| x.0.total_cmp(&y.0));
+    pairs
 }
 
 /// Rows of a strip in some order, as the masks of all prefixes of that order, and a range of it for each column.
@@ -70,14 +83,18 @@ struct Ranges<W: Words, const K: usize> {
 impl<W: Words, const K: usize> Ranges<W, K> {
     /// `order` are rows of the strip, `ranges` the ranges of the columns in it.
     #[inline(always)]
-    fn new(order: impl Iterator<Item = usize>, ranges: impl ExactSizeIterator<Item = (u16, u16)>) -> Self {
-        let mut mask = [W::splat(0); K];
-        let mut prefixes = Vec::with_capacity(Front::<W, Lcs, K>::ROWS + 1);
-        prefixes.push(mask);
-        for row in order {
-            let (k, q, bit) = Front::<W, Lcs, K>::locate(row);
-            mask[k].lanes_mut()[q] |= 1 << bit;
-            prefixes.push(mask);
+    fn new(order: &[u16], ranges: impl ExactSizeIterator<Item = (u16, u16)>) -> Self {
+        // The difference of two of them has no bit above the rows: `word` puts it in.
+        let mut prefixes = vec![[W::splat(0); K]; order.len() + 1];
+        // Word by word, so that the growing mask stays in a register.
+        for word in 0..K * W::LANES {
+            let first = word * WORD;
+            let mut mask = 0;
+            for (&row, prefix) in order.iter().zip(&mut prefixes[1..]) {
+                let bit = usize::from(row).wrapping_sub(first);
+                mask |= u64::from(bit < WORD) << (bit % 64);
+                prefix[word % K].lanes_mut()[word / K] = mask;
+            }
         }
         let padded = ranges.len() + 2 * lag::<W>();
         let mut low = Vec::with_capacity(padded);
@@ -94,6 +111,17 @@ impl<W: Words, const K: usize> Ranges<W, K> {
     }
 }
 
+impl<W: Words, const K: usize> Ranges<W, K> {
+    /// The prefix masks for one end of the ranges of a step, by lane; `window` are that end for the columns between
+    /// the last and the first lane.
+    #[inline(always)]
+    fn ends(&self, window: &[u16]) -> [&[W; K]; MAX_LANES] {
+        let lane =
+            |q: usize| &self.prefixes[if q < W::LANES { window[lag::<W>() - SKEW * q] as usize } else { 0 }];
+        [lane(0), lane(1), lane(2), lane(3)]
+    }
+}
+
 /// The prefix masks of one step: for the lower and the upper end, by lane.
 type Ends<'a, W, const K: usize> = [[&'a [W; K]; MAX_LANES]; 2];
 
@@ -103,16 +131,12 @@ impl<'a, W: Words, const K: usize> Matches<W, K> for &'a Ranges<W, K> {
     #[inline(always)]
     fn step(self, t: usize) -> Self::Step {
         let (low, high) = (&self.low[t..t + lag::<W>() + 1], &self.high[t..t + lag::<W>() + 1]);
-        let at = |ends: &[u16], q: usize| {
-            &self.prefixes[if q < W::LANES { ends[lag::<W>() - SKEW * q] as usize } else { 0 }]
-        };
-        [low, high].map(|ends| [at(ends, 0), at(ends, 1), at(ends, 2), at(ends, 3)])
+        [self.ends(low), self.ends(high)]
     }
     #[inline(always)]
-    fn word(step: Self::Step, k: usize) -> W {
-        let mask =
-            |rows: [&[W; K]; MAX_LANES]| W::diagonal([&rows[0][k], &rows[1][k], &rows[2][k], &rows[3][k]]);
-        mask(step[1]).xor(mask(step[0]))
+    fn word([low, high]: Self::Step, k: usize) -> W {
+        let low = W::diagonal([&low[0][k], &low[1][k], &low[2][k], &low[3][k]]);
+        W::diagonal([&high[0][k], &high[1][k], &high[2][k], &high[3][k]]).xor(low).or(W::splat(CARRY))
     }
 }
 
@@ -147,7 +171,9 @@ impl WordKernel for Length<'_> {
     #[inline(always)]
     fn run<W: Words>(self) -> Self::Output {
         match self.window {
-            Some(window) => self.strips::<W, 1>(Some(window)),
+            // A strip costs its height beyond the window: tall ones do not pay when that is narrow.
+            Some(window) if window < 2 * WORD * W::LANES => self.strips::<W, 1>(Some(window)),
+            Some(window) => self.strips::<W, 2>(Some(window)),
             None if self.sorted.order.len() <= WORD * W::LANES => self.strips::<W, 1>(None),
             // With K = 2 the prefix masks still fit the first-level cache.
             None => self.strips::<W, 2>(None),
@@ -188,9 +214,10 @@ impl Length<'_> {
         // Left of them the subsequence grows in no row of the strip, and what enters leaves again.
         let inside = |position: usize| (position.clamp(strip.start, strip.end) - strip.start) as u16;
         let positions = columns.clone().map(|j| (inside(j.saturating_sub(window)), inside(j + window + 1)));
+        let by_position: Vec<u16> = (0..strip.len() as u16).collect();
         let table = Windowed {
             values: self.values::<W, K>(strip, columns.clone()),
-            positions: Ranges::<W, K>::new(0..strip.len(), positions),
+            positions: Ranges::<W, K>::new(&by_position, positions),
         };
         let grown = zeros(&self.sweep::<W, K, _>(&table, &mut border[columns.clone()])?.words);
         // Right of them nothing matches: each carry that enters ends at the first row where the subsequence still
@@ -203,17 +230,19 @@ impl Length<'_> {
     #[inline(always)]
     fn values<W: Words, const K: usize>(&self, strip: &Range<usize>, columns: Range<usize>) -> Ranges<W, K> {
         // rank[x]: rows of the strip among the first x of all.
-        let mut rank = Vec::with_capacity(self.sorted.order.len() + 1);
-        let mut seen = 0_u16;
-        rank.push(seen);
-        for &row in &self.sorted.order {
-            seen += u16::from(strip.contains(&(row as usize)));
-            rank.push(seen);
+        let mut rank = vec![0_u16; self.sorted.order.len() + 1];
+        // One place more than there are rows, for those of other strips.
+        let mut order = vec![0_u16; strip.len() + 1];
+        let mut seen = 0;
+        for (&row, rank) in self.sorted.order.iter().zip(&mut rank[1..]) {
+            let row = (row as usize).wrapping_sub(strip.start);
+            order[seen] = row as u16;
+            seen += usize::from(row < strip.len());
+            *rank = seen as u16;
         }
-        let order = self.sorted.order.iter().map(|&row| row as usize).filter(|row| strip.contains(row));
         let ends = self.sorted.low[columns.clone()].iter().zip(&self.sorted.high[columns]);
         let ranges = ends.map(|(&low, &high)| (rank[low as usize], rank[high as usize]));
-        Ranges::new(order.map(|row| row - strip.start), ranges)
+        Ranges::new(&order[..strip.len()], ranges)
     }
 
     #[inline(always)]

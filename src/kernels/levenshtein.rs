@@ -2,7 +2,7 @@
 //!
 //! Bit-parallel: Myers, "A fast bit-vector algorithm for approximate string matching based on dynamic programming",
 //! 1999, in the form of Hyyro, "A bit-vector algorithm for computing Levenshtein and Damerau edit distances", 2003,
-//! for patterns of many words, on slanted fronts ([`wavefront`](super::wavefront)).
+//! for patterns of many words, on slanted fronts (`wavefront.rs`).
 
 use super::alphabet::{Numbered, common_ends};
 use super::simd::{Level, WordKernel, Words};
@@ -82,8 +82,10 @@ impl<W: Words> Recurrence<W> for Edit {
     }
     #[inline(always)]
     fn keep(active: W, before: Differences<W>, after: Differences<W>) -> Differences<W> {
-        let select = |before: W, after: W| after.and(active).or(before.without(active));
-        Differences { plus: select(before.plus, after.plus), minus: select(before.minus, after.minus) }
+        Differences {
+            plus: after.plus.and(active).or(before.plus.without(active)),
+            minus: after.minus.and(active).or(before.minus.without(active)),
+        }
     }
     #[inline(always)]
     fn mute(active: W, carry: Handed<W>) -> Handed<W> {
@@ -127,7 +129,7 @@ impl Distance<'_> {
     ) -> Result<(usize, usize), KernelError> {
         let (strip, rest) = rows.split_at(rows.len().min(Front::<W, Edit, K>::ROWS));
         *rows = rest;
-        let table = MatchTable::<W, K>::new(strip, &self.numbered.columns, self.numbered.kinds, 64);
+        let table = MatchTable::<W, K>::new(strip, &self.numbered.columns, self.numbered.kinds, 0);
         let mut front = Front::<W, Edit, K>::new();
         let steps = Front::<W, Edit, K>::steps(border.len());
         for start in (0..steps).step_by(STEPS) {

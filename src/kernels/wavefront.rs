@@ -157,8 +157,8 @@ impl<W: Words, R: Recurrence<W>, const K: usize> Front<W, R, K> {
         let before = self.words;
         let border = if t < columns { around.above(t) } else { 0 };
         self.advance(matches, t, R::enter(self.carries[0], border));
-        for k in 0..K {
-            self.words[k] = R::keep(active, before[k], self.words[k]);
+        for (word, before) in self.words.iter_mut().zip(before) {
+            *word = R::keep(active, before, *word);
         }
         self.carries[1] = R::mute(active, self.carries[1]);
         match t.checked_sub(lag::<W>()) {
@@ -223,44 +223,53 @@ pub(super) struct MatchTable<W: Words, const K: usize> {
 const SHARED_KINDS: usize = 250;
 
 impl<W: Words, const K: usize> MatchTable<W, K> {
-    /// For the strip of the rows `rows`, at most `bits * K * LANES` of them, out of `kinds` kinds.
-    /// A strip is at most 65,535 rows, so its own numbers fit 16 bits.
+    /// For the strip of the rows `rows`, out of `kinds` kinds. `always` is set in every word of every kind: the bits
+    /// above its rows, if the recurrence wants them; without any, a word has 64 rows. A strip is less than 65,536
+    /// rows, so its own numbers fit 16 bits.
     #[inline(always)]
-    pub(super) fn new(rows: &[u32], columns: &[u32], kinds: usize, bits: usize) -> Self {
-        let mut table = vec![[W::splat(0); K]];
-        let (mut k, mut q, mut bit) = (0, 0, 0);
-        let mut set = |words: &mut [W; K]| {
-            words[k].lanes_mut()[q] |= 1 << bit;
-            bit += 1;
-            if bit == bits {
-                (k, bit) = (k + 1, 0);
-                if k == K {
-                    (k, q) = (0, q + 1);
-                }
-            }
-        };
+    pub(super) fn new(rows: &[u32], columns: &[u32], kinds: usize, always: u64) -> Self {
+        let none = [W::splat(always); K];
         let mut padded = Vec::with_capacity(columns.len() + 2 * lag::<W>());
         padded.resize(lag::<W>(), 0);
-        if kinds <= SHARED_KINDS {
-            table.resize(kinds + 1, [W::splat(0); K]);
-            for &kind in rows {
-                set(&mut table[kind as usize]);
-            }
+        let table = if kinds <= SHARED_KINDS {
             padded.extend(columns.iter().map(|&kind| kind as u16));
+            let mut table = vec![none; kinds + 1];
+            set_rows(&mut table, rows, always, |kind| kind as usize);
+            table
         } else {
             let mut own = vec![0_u16; kinds + 1];
+            let mut count = 0;
             for &kind in rows {
                 let number = &mut own[kind as usize];
                 if *number == 0 {
-                    *number = table.len() as u16;
-                    table.push([W::splat(0); K]);
+                    count += 1;
+                    *number = count;
                 }
-                set(&mut table[*number as usize]);
             }
             padded.extend(columns.iter().map(|&kind| own[kind as usize]));
-        }
+            let mut table = vec![none; usize::from(count) + 1];
+            set_rows(&mut table, rows, always, |kind| own[kind as usize].into());
+            table
+        };
         padded.resize(columns.len() + 2 * lag::<W>(), 0);
         Self { rows: table, columns: padded }
+    }
+}
+
+/// Sets the bit of every row in the masks of its kind.
+#[inline(always)]
+fn set_rows<W: Words, const K: usize>(
+    table: &mut [[W; K]],
+    rows: &[u32],
+    always: u64,
+    number: impl Fn(u32) -> usize,
+) {
+    let bits = always.count_zeros() as usize;
+    // Bit by bit, not word by word: neighbours of one kind would each wait for the store of the other.
+    for bit in 0..bits.min(rows.len()) {
+        for (word, &kind) in rows[bit..].iter().step_by(bits).enumerate() {
+            table[number(kind)][word % K].lanes_mut()[word / K] |= 1 << bit;
+        }
     }
 }
 

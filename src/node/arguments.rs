@@ -14,7 +14,7 @@ const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
 
 /// A count or a length.
 pub(super) fn natural(name: &str, value: f64) -> Result<usize, Error<Code>> {
-    if value >= 0.0 && value <= MAX_SAFE_INTEGER && value.fract() == 0.0 {
+    if (0.0..=MAX_SAFE_INTEGER).contains(&value) && value.fract() == 0.0 {
         Ok(value as usize)
     } else {
         Err(invalid(format!("{name} must be a non-negative integer, got {value}")))

@@ -59,7 +59,8 @@ pub fn correlation_matrix(
         }
         let (mut x, mut y) = (Vec::new(), Vec::new());
         let found = |k: usize, alignment: dtw::Alignment| {
-            (x.clear(), y.clear());
+            x.clear();
+            y.clear();
             for &(i, j) in &alignment.path {
                 x.extend_from_slice(&row.values()[i as usize * channels..][..channels]);
                 y.extend_from_slice(&later[k].values()[j as usize * channels..][..channels]);

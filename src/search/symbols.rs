@@ -44,73 +44,89 @@ const GROUPED_LENGTH: usize = 2000;
 pub fn lcs_matrix(sequences: &[Vec<u32>], ratio: LcsRatio, job: &Job) -> Result<Vec<f64>, KernelError> {
     let n = sequences.len();
     check_matrix_size(n)?;
-    let level = Level::best();
-    let short = sequences.iter().all(|s| s.len() <= GROUPED_LENGTH);
-    let lengths = match short.then(|| FewKinds::new(sequences)).flatten() {
-        Some(few) => grouped(level, &few, n, job)?,
-        None => paired(level, sequences, job)?,
-    };
     let mut out = vec![0.0; n * n];
     for (i, a) in sequences.iter().enumerate() {
         out[i * n + i] = ratio.apply(a.len(), a.len(), a.len());
     }
-    for Pair { i, j, length } in lengths.into_iter().flatten() {
-        let value = ratio.apply(length as usize, sequences[i as usize].len(), sequences[j as usize].len());
-        out[i as usize * n + j as usize] = value;
-        out[j as usize * n + i as usize] = value;
+    let put = |i: usize, j: usize, length: u32| {
+        let value = ratio.apply(length as usize, sequences[i].len(), sequences[j].len());
+        out[i * n + j] = value;
+        out[j * n + i] = value;
+    };
+    let level = Level::best();
+    let short = sequences.iter().all(|s| s.len() <= GROUPED_LENGTH);
+    match short.then(|| FewKinds::new(sequences)).flatten() {
+        Some(few) => grouped(level, &few, n, job, put)?,
+        None => paired(level, sequences, job, put)?,
     }
     Ok(out)
 }
 
-/// The common subsequence of sequences `i` and `j`.
-struct Pair {
-    i: u32,
-    j: u32,
-    length: u32,
-}
-
-/// Each sequence against those after it.
-fn paired(level: Level, sequences: &[Vec<u32>], job: &Job) -> Result<Vec<Vec<Pair>>, KernelError> {
-    let pair = |i: usize, j: usize| {
+/// Each sequence against those after it; `put` gets every pair and the length of its common subsequence.
+fn paired(
+    level: Level,
+    sequences: &[Vec<u32>],
+    job: &Job,
+    mut put: impl FnMut(usize, usize, u32),
+) -> Result<(), KernelError> {
+    let length = |i: usize, j: usize| {
         let length = lcs::length(level, &sequences[i], &sequences[j], job.interrupt())?;
         job.advance(1);
-        Ok(Pair { i: i as u32, j: j as u32, length: length as u32 })
+        Ok(length as u32)
     };
-    (0..sequences.len())
+    let after = |i: usize| i + 1..sequences.len();
+    let rows: Vec<Vec<u32>> = (0..sequences.len())
         .into_par_iter()
-        .map(|i| (i + 1..sequences.len()).into_par_iter().map(|j| pair(i, j)).collect())
-        .collect()
+        .map(|i| after(i).into_par_iter().map(|j| length(i, j)).collect())
+        .collect::<Result<_, KernelError>>()?;
+    for (i, row) in rows.iter().enumerate() {
+        for (j, &length) in after(i).zip(row) {
+            put(i, j, length);
+        }
+    }
+    Ok(())
 }
 
-/// Groups of sequences of similar lengths, a lane each, against every sequence before them.
+/// Groups of sequences of similar lengths, a lane each, against every sequence before them; `put` gets every pair
+/// and the length of its common subsequence.
 fn grouped(
     level: Level,
-    numbered: &FewKinds,
+    few: &FewKinds,
     sequences: usize,
     job: &Job,
-) -> Result<Vec<Vec<Pair>>, KernelError> {
-    let sequence = |index: u32| numbered.sequence(index as usize);
-    let mut order: Vec<u32> = (0..sequences as u32).collect();
-    order.sort_by_key(|&index| sequence(index).len());
+    mut put: impl FnMut(usize, usize, u32),
+) -> Result<(), KernelError> {
+    let mut order: Vec<usize> = (0..sequences).collect();
+    order.sort_by_key(|&index| few.sequence(index).len());
     let lanes = lcs::lanes(level);
-    let group = |g: usize| {
-        let members = &order[g * lanes..order.len().min((g + 1) * lanes)];
-        let rows: Vec<&[u8]> = members.iter().map(|&index| sequence(index)).collect();
-        let before = &order[..g * lanes + members.len() - 1];
-        let mut pairs = Vec::with_capacity(before.len() * lanes);
-        let found = |c: usize, lengths: &[usize]| {
-            let i = before[c];
-            // Members at or before the column itself were met, or will be, in the other order.
-            let new = (c + 1).saturating_sub(g * lanes);
-            for (&j, &length) in members.iter().zip(lengths).skip(new) {
-                pairs.push(Pair { i, j, length: length as u32 });
-            }
-            job.advance(members.len() - new);
+    let members = |start: usize| &order[start..sequences.min(start + lanes)];
+    let before = |start: usize| &order[..start + members(start).len() - 1];
+    // Of the column at place `c`, the first member that comes after it.
+    let first = |start: usize, c: usize| (c + 1).saturating_sub(start);
+    let group = |start: usize| {
+        let rows: Vec<&[u8]> = members(start).iter().map(|&index| few.sequence(index)).collect();
+        let mut lengths = Vec::with_capacity(before(start).len() * rows.len());
+        let found = |c: usize, all: &[usize]| {
+            let new = &all[first(start, c)..];
+            lengths.extend(new.iter().map(|&length| length as u32));
+            job.advance(new.len());
         };
-        let columns = before.iter().map(|&index| sequence(index));
-        numbered.lengths(level, &rows, columns, found, job.interrupt())?;
-        Ok(pairs)
+        let columns = before(start).iter().map(|&index| few.sequence(index));
+        few.lengths(level, &rows, columns, found, job.interrupt())?;
+        Ok(lengths)
     };
-    // The last groups are the longest: begin with them.
-    (0..order.len().div_ceil(lanes)).into_par_iter().rev().map(group).collect()
+    // The last groups have the most to do: begin with them.
+    let starts_down: Vec<usize> = (0..sequences).step_by(lanes).rev().collect();
+    let groups: Vec<Vec<u32>> =
+        starts_down.par_iter().map(|&start| group(start)).collect::<Result<_, KernelError>>()?;
+    for (&start, lengths) in starts_down.iter().zip(&groups) {
+        let pairs = before(start)
+            .iter()
+            .enumerate()
+            .flat_map(|(c, &i)| members(start)[first(start, c)..].iter().map(move |&j| (i, j)));
+        for ((i, j), &length) in pairs.zip(lengths) {
+            put(i, j, length);
+        }
+    }
+    Ok(())
 }

@@ -30,7 +30,8 @@ fn measure(name: &str, parameters: &Value) -> Measure {
 }
 
 fn values(case: &Value, name: &str) -> Vec<f64> {
-    case[name].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect()
+    let list = case[name].as_array().expect("a series is an array");
+    list.iter().map(|x| x.as_f64().expect("of numbers")).collect()
 }
 
 /// Relative 1e-9, and exact where the value counts something.

@@ -134,12 +134,13 @@ proptest! {
         a in prop::collection::vec(-1.0..1.0_f64, 1..600),
         b in prop::collection::vec(-1.0..1.0_f64, 1..600),
         epsilon in 0.0..0.5_f64,
-        window in 0..200_usize,
+        window in 0..590_usize,
     ) {
         let (x, y) = (Series::new("a", &a, 1).unwrap(), Series::new("b", &b, 1).unwrap());
         let length = |epsilon, window| {
             lcss::length(Level::best(), x, y, epsilon, window, Interrupt::NEVER).unwrap()
         };
+        check_lcss(&a, &b, epsilon, Some(window));
         let base = length(epsilon, Some(window));
         prop_assert!(base <= length(epsilon * 1.5, Some(window)));
         prop_assert!(base <= length(epsilon, Some(window + 7)));

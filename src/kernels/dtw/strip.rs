@@ -94,7 +94,7 @@ pub(super) struct Strips<V: Vector> {
     /// infinite), zero right of it (nothing inside depends on it). `channels` vectors a slot.
     columns: Vec<V>,
     /// `masks[x + shift]`, lane `q`: `x < q * (K + skew)`, the row at distance `x` has not entered the band.
-    masks: Vec<V::Mask>,
+    masks: [V::Mask; MASKS],
     mask_shift: usize,
     /// The row above the next strip: column `c` at `margin + c`.
     boundary: Vec<f64>,
@@ -102,13 +102,16 @@ pub(super) struct Strips<V: Vector> {
 }
 
 /// Columns left of the matrix that a strip may touch.
-const LEAD: usize = 16;
+const LEAD: usize = 8;
+
+/// Masks of the slanted ends, enough for the tallest strip.
+const MASKS: usize = 72;
 
 impl<V: Vector> Strips<V> {
     /// Lays out the columns of `b` for rows in strips of `V::LANES * K`.
     #[inline(always)]
     pub(super) fn new<const K: usize, const LAG: usize>(n: usize, b: Series<'_>, band: Band) -> Self {
-        const { assert!(K + 2 <= LEAD) };
+        const { assert!(K + 2 <= LEAD && (V::LANES - 1) * (2 * K + LAG) + 4 * K <= MASKS) };
         let geometry = Geometry::of::<V, K, LAG>();
         let m = b.steps();
         // A band that holds every cell gets sides so far away that no step needs a mask.
@@ -125,17 +128,15 @@ impl<V: Vector> Strips<V> {
             below: band.below,
             width: band.below + band.above + 1,
             columns: skewed(b, geometry.skew, length),
-            masks: Vec::new(),
+            masks: [V::mask_from_fn(|_| false); MASKS],
             mask_shift: 2 * (K - 1) + 2,
             boundary: Vec::new(),
             margin: LEAD + geometry.latency,
         };
         if !band.is_full(n + geometry.ramp, m) {
             let (period, shift) = ((K + geometry.skew) as isize, strips.mask_shift as isize);
-            let table = geometry.ramp + strips.mask_shift + 4;
-            strips.masks.reserve_exact(table);
-            for x in 0..table as isize {
-                strips.masks.push(V::mask_from_fn(|q| x - shift < q as isize * period));
+            for (x, mask) in (-shift..).zip(&mut strips.masks[..geometry.ramp + 4 * K]) {
+                *mask = V::mask_from_fn(|q| x < q as isize * period);
             }
         }
         strips.boundary = vec![f64::INFINITY; strips.margin + length + 2];
@@ -282,9 +283,10 @@ impl<V: Vector> Strips<V> {
             let window = &columns[step * channels..(step + K + 1) * channels];
             let entering = if ENTERING { &entering[step..step + 2 * K] } else { &[] };
             let leaving = if LEAVING { &leaving[step..step + 2 * K] } else { &[] };
-            let top = &boundary[step + latency..step + latency + 3];
-            let top = [top[0], top[1], top[2]];
             let (mut first, mut second) = ([0_u8; K], [0_u8; K]);
+            // Read `latency` columns ahead of what is written; each half writes before the next one starts, which
+            // keeps the compiler from interleaving them at the price of more values than there are registers.
+            let edge = &mut boundary[step..step + latency + 3];
             advance::<V, C, R, K, LAG, TRACE, ENTERING, LEAVING, 0>(
                 rows,
                 &before,
@@ -292,11 +294,12 @@ impl<V: Vector> Strips<V> {
                 &mut diagonal,
                 &mut up,
                 window,
-                (top[0], top[1]),
+                (edge[latency], edge[latency + 1]),
                 entering,
                 leaving,
                 &mut first,
             );
+            edge[0] = now[K - 1].last();
             advance::<V, C, R, K, LAG, TRACE, ENTERING, LEAVING, 1>(
                 rows,
                 &now,
@@ -304,14 +307,12 @@ impl<V: Vector> Strips<V> {
                 &mut diagonal,
                 &mut up,
                 window,
-                (top[1], top[2]),
+                (edge[latency + 1], edge[latency + 2]),
                 entering,
                 leaving,
                 &mut second,
             );
-            let bottom = &mut boundary[step..step + 2];
-            bottom[0] = now[K - 1].last();
-            bottom[1] = before[K - 1].last();
+            edge[1] = before[K - 1].last();
             if TRACE {
                 let at = (t + step - span.first) * K;
                 let bytes = &mut directions[at..at + 2 * K];
@@ -402,20 +403,31 @@ fn advance<
 #[inline(always)]
 fn skewed<V: Vector>(b: Series<'_>, skew: usize, length: usize) -> Vec<V> {
     let (values, channels) = (b.values(), b.channels());
-    let behind = (V::LANES - 1) * skew;
-    let mut padded = Vec::with_capacity((behind + LEAD + length) * channels);
-    padded.resize((behind + LEAD) * channels, f64::NEG_INFINITY);
-    padded.extend_from_slice(values);
-    padded.resize((behind + LEAD + length) * channels, 0.0);
-    let total = (LEAD + length) * channels;
-    let lanes: [&[f64]; MAX_LANES] = std::array::from_fn(|q| {
-        let start = (behind - q.min(V::LANES - 1) * skew) * channels;
-        &padded[start..start + total]
-    });
-    // A plain loop: an iterator's closure would not be compiled for the level's instructions.
+    let behind = (V::LANES - 1) * skew * channels;
+    let lead = LEAD * channels;
+    let total = lead + length * channels;
     let mut columns = Vec::with_capacity(total);
-    for x in 0..total {
-        columns.push(V::from_fn(|q| lanes[q][x]));
+    // Where some lane stands outside the matrix, and where none does. Plain loops: an iterator's closure would not
+    // be compiled for the level's instructions.
+    let inside = lead + behind..(lead + values.len()).max(lead + behind);
+    let at_edge = |x: usize, q: usize| match x.checked_sub(lead + q * skew * channels) {
+        Some(index) => values.get(index).copied().unwrap_or(0.0),
+        None => f64::NEG_INFINITY,
+    };
+    for x in 0..inside.start {
+        columns.push(V::from_fn(|q| at_edge(x, q)));
+    }
+    if !inside.is_empty() {
+        let lanes: [&[f64]; MAX_LANES] = std::array::from_fn(|q| {
+            let start = behind - q.min(V::LANES - 1) * skew * channels;
+            &values[start..start + inside.len()]
+        });
+        for x in 0..inside.len() {
+            columns.push(V::from_fn(|q| lanes[q][x]));
+        }
+    }
+    for x in inside.end..total {
+        columns.push(V::from_fn(|q| at_edge(x, q)));
     }
     columns
 }

@@ -30,6 +30,13 @@ impl Recurrence for Ddtw {
 }
 
 /// The derivative of `x`, two values shorter; empty below three values.
+///
+/// Halved before subtracting (which is exact) and limited, so that it is finite like the values are: with an
+/// infinite slope in both series the distance would be NaN.
 pub(super) fn derivative(x: &[f64]) -> Vec<f64> {
-    x.windows(3).map(|w| ((w[1] - w[0]) + (w[2] - w[0]) / 2.0) / 2.0).collect()
+    let slope = |x: &[f64]| {
+        let [before, now, after] = [x[0] / 2.0, x[1] / 2.0, x[2] / 2.0];
+        ((now - before) + (after - before) / 2.0).clamp(f64::MIN, f64::MAX)
+    };
+    x.windows(3).map(slope).collect()
 }

@@ -4,7 +4,7 @@
 //! partial columns at either end of a block.
 
 use super::pair::{Pair, window};
-use super::recurrence::{Diagonals, Predecessors, Recurrence, border};
+use super::recurrence::{Diagonals, Extent, Predecessors, Recurrence, border};
 use crate::kernels::band::Band;
 use crate::kernels::simd::{Kernel, MAX_LANES, Vector};
 use crate::kernels::{Interrupt, KernelError};
@@ -140,14 +140,16 @@ impl<'a, R: Recurrence, V: Vector> Lanes<'a, R, V> {
         let lengths = series.map(<[f64]>::len);
         if lengths != self.lengths {
             self.lengths = lengths;
-            let rows = self.rows.len();
+            let extent = Extent {
+                lowest: self.rows.len().min(band.below + K),
+                highest: m.min(band.above + K),
+                stride: 0,
+            };
             if R::APART {
-                self.group.apart = Diagonals::new(rows, m, 0, |q, distance, _| {
-                    recurrence.apart(distance, n.max(lengths[q]))
-                });
+                let longest = lengths.map(|length| length.max(n));
+                self.group.apart = Diagonals::apart(recurrence, extent, longest);
             }
-            self.group.outside =
-                if banded { Diagonals::of_band(band, rows, m, 0) } else { Diagonals::none() };
+            self.group.outside = if banded { Diagonals::of_band(extent, band) } else { Diagonals::none() };
         }
         self.fill(series, band, m);
         let border_query = border(recurrence, self.query, band.below, self.rows.len() - n);

@@ -4,9 +4,9 @@
 //! first row of the next by one lane shift, `SKEW` steps later: the state of a strip never leaves the registers, and
 //! only its last row goes to memory, for the next strip. `SKEW` 2 instead of 1 takes the shift off the critical path.
 
-use super::recurrence::{Diagonals, Predecessors, Recurrence, border};
+use super::recurrence::{Diagonals, Extent, Predecessors, Recurrence, border};
 use crate::kernels::band::Band;
-use crate::kernels::simd::{Kernel, Vector};
+use crate::kernels::simd::{Kernel, MAX_LANES, Vector};
 use crate::kernels::{Interrupt, KernelError};
 
 const SKEW: usize = 2;
@@ -38,22 +38,29 @@ impl<R: Recurrence> Pair<'_, R> {
         // How many columns the last lane is behind the first.
         let behind = (V::LANES - 1) * SKEW;
         let rows = n.next_multiple_of(height);
-        let value = |x: &[f64], at: Option<usize>| at.and_then(|at| x.get(at)).copied().unwrap_or(0.0);
-        let columns: Vec<R::Step<V>> = (0..m + behind)
-            .map(|t| {
-                let now = V::from_fn(|q| value(b, t.checked_sub(q * SKEW)));
-                let before = V::from_fn(|q| value(b, t.checked_sub(q * SKEW + 1)));
+        // One window per step: lane q looks q * SKEW values back, and one more for the value before.
+        let mut padded = vec![0.0; m + 2 * behind + 1];
+        padded[behind + 1..][..m].copy_from_slice(b);
+        let columns: Vec<R::Step<V>> = padded
+            .windows(behind + 2)
+            .map(|values| {
+                let now = V::from_fn(|q| values[behind + 1 - q * SKEW]);
+                let before = V::from_fn(|q| values[behind - q * SKEW]);
                 recurrence.step(now, before)
             })
             .collect();
+        let extent = Extent {
+            lowest: rows.min(band.below + K),
+            highest: (m + behind).min(band.above + height + behind),
+            stride: K + SKEW,
+        };
         let apart = if R::APART {
-            Diagonals::new(rows, m + behind, K + SKEW, |_, distance, _| recurrence.apart(distance, n.max(m)))
+            Diagonals::apart(recurrence, extent, [n.max(m); MAX_LANES])
         } else {
             Diagonals::none()
         };
         let banded = !band.is_full(n, m);
-        let outside =
-            if banded { Diagonals::of_band(band, rows, m + behind, K + SKEW) } else { Diagonals::none() };
+        let outside = if banded { Diagonals::of_band(extent, band) } else { Diagonals::none() };
         let border_a = border(recurrence, a, band.below, rows - n);
         // The row above a strip and the one that it leaves behind; entry j is D(row, j).
         let mut above = border(recurrence, b, band.above, behind);
@@ -66,15 +73,12 @@ impl<R: Recurrence> Pair<'_, R> {
             let start = first.saturating_sub(band.below);
             let last_lane = (last - first) / K;
             let end = (last + band.above + 1).min(m) + if last + 1 == n { last_lane * SKEW } else { behind };
-            let step = |row: usize| {
-                let before = if row == 0 { None } else { Some(row - 1) };
-                (value(a, Some(row)), value(a, before))
-            };
+            let value = |row: usize| a.get(row).copied().unwrap_or(0.0);
             let mut strip = Strip::<R, V, K> {
                 recurrence,
                 rows: std::array::from_fn(|v| {
-                    let now = V::from_fn(|q| step(first + q * K + v).0);
-                    let before = V::from_fn(|q| step(first + q * K + v).1);
+                    let now = V::from_fn(|q| value(first + q * K + v));
+                    let before = V::from_fn(|q| (first + q * K + v).checked_sub(1).map_or(0.0, value));
                     recurrence.step(now, before)
                 }),
                 left: std::array::from_fn(|v| {
@@ -157,9 +161,9 @@ impl<R: Recurrence, V: Vector, const K: usize> Strip<R, V, K> {
             let mut from = up;
             let apart = window::<V, K>(R::APART, &mut apart);
             let outside = window::<V, K>(MASKED, &mut outside);
-            for v in 0..K {
+            for (v, border) in border.iter().enumerate() {
                 let x = self.cell::<MASKED>(v, *column, &apart, &outside, from);
-                let x = V::select(begun, x, border[v]);
+                let x = V::select(begun, x, *border);
                 from = Predecessors { diagonal: self.left[v], up: x, left: x };
                 self.left[v] = x;
             }
@@ -224,6 +228,7 @@ pub(super) fn window<V: Vector, const K: usize>(
     windows: &mut std::slice::Windows<'_, V>,
 ) -> [V; K] {
     let next = if wanted { windows.next() } else { None };
+    debug_assert_eq!(next.is_some(), wanted, "the diagonals cover every step");
     match next.and_then(|entries| entries.first_chunk::<K>()) {
         Some(entries) => *entries,
         None => [V::splat(0.0); K],

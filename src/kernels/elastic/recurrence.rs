@@ -5,7 +5,7 @@
 //! cells are computed. The order never changes a value, so neither does the instruction set.
 
 use crate::kernels::band::Band;
-use crate::kernels::simd::Vector;
+use crate::kernels::simd::{MAX_LANES, Vector};
 
 /// A measure as the dynamic programs see it. Everything is `#[inline(always)]` where it is implemented.
 pub(super) trait Recurrence: Copy {
@@ -65,48 +65,70 @@ pub(super) fn border<R: Recurrence>(recurrence: R, values: &[f64], reach: usize,
 /// columns that differ by a constant, the lanes of a batch (`stride` 0) on the same.
 pub(super) struct Diagonals<V> {
     entries: Vec<V>,
-    /// Rows of the matrix: the entry for `j - i = -rows` comes first.
-    rows: usize,
+    /// How far below 0 the first entry is.
+    lowest: usize,
+}
+
+/// Which diagonals a block of rows meets, at most: `-lowest <= j - i < highest`.
+#[derive(Clone, Copy)]
+pub(super) struct Extent {
+    pub(super) lowest: usize,
+    pub(super) highest: usize,
+    pub(super) stride: usize,
 }
 
 impl<V: Vector> Diagonals<V> {
     /// No entries, for measures and bands that need none.
     pub(super) fn none() -> Self {
-        Self { entries: Vec::new(), rows: 0 }
+        Self { entries: Vec::new(), lowest: 0 }
     }
 
-    /// For rows `0..rows` and columns `0..columns`; `value` gets the lane, `|j - i|` and whether `j >= i`.
+    /// What `recurrence` makes of `|j - i|`, each lane with its own `longest`.
     #[inline(always)]
-    pub(super) fn new(
-        rows: usize,
-        columns: usize,
-        stride: usize,
-        value: impl Fn(usize, usize, bool) -> f64,
-    ) -> Self {
-        let entries = (0..rows + columns)
-            .map(|entry| {
-                V::from_fn(|q| {
-                    let before = rows + q * stride;
-                    value(q, entry.abs_diff(before), entry >= before)
-                })
-            })
-            .collect();
-        Self { entries, rows }
+    pub(super) fn apart<R: Recurrence>(recurrence: R, extent: Extent, longest: [usize; MAX_LANES]) -> Self {
+        // An exponential each: once for both signs, and once for lanes of the same length.
+        let terms = |longest: usize| -> Vec<f64> {
+            (0..=extent.farthest::<V>()).map(|distance| recurrence.apart(distance, longest)).collect()
+        };
+        let first = terms(longest[0]);
+        let others: [Option<Vec<f64>>; MAX_LANES] =
+            longest.map(|other| (other != longest[0]).then(|| terms(other)));
+        Self::new(extent, |q, distance, _| others[q].as_ref().unwrap_or(&first)[distance])
     }
 
     /// 0 inside `band`, infinity outside: what is added to a cell to keep paths inside.
     #[inline(always)]
-    pub(super) fn of_band(band: Band, rows: usize, columns: usize, stride: usize) -> Self {
-        Self::new(rows, columns, stride, |_, distance, after| {
+    pub(super) fn of_band(extent: Extent, band: Band) -> Self {
+        Self::new(extent, |_, distance, after| {
             if distance <= if after { band.above } else { band.below } { 0.0 } else { f64::INFINITY }
         })
+    }
+
+    /// `value` gets the lane, `|j - i|` and whether `j >= i`.
+    #[inline(always)]
+    fn new(extent: Extent, value: impl Fn(usize, usize, bool) -> f64) -> Self {
+        let Extent { lowest, highest, stride } = extent;
+        let entry = |at: usize| {
+            V::from_fn(|q| {
+                let zero = lowest + q * stride;
+                value(q, at.abs_diff(zero), at >= zero)
+            })
+        };
+        Self { entries: (0..lowest + highest).map(entry).collect(), lowest }
     }
 
     /// The entries for columns `column..` of the rows `row..row + k`, as windows of `k`: row `row + v` is at
     /// `k - 1 - v`. Nothing when there are no entries.
     #[inline(always)]
     pub(super) fn along(&self, row: usize, column: usize, k: usize) -> std::slice::Windows<'_, V> {
-        let from = (self.rows + column + 1).saturating_sub(row + k).min(self.entries.len());
+        let from = (self.lowest + column + 1).saturating_sub(row + k).min(self.entries.len());
         self.entries[from..].windows(k)
+    }
+}
+
+impl Extent {
+    /// The largest `|j - i|` of any lane.
+    fn farthest<V: Vector>(self) -> usize {
+        self.highest.max(self.lowest + (V::LANES - 1) * self.stride)
     }
 }

@@ -12,7 +12,8 @@
 //! The least of the three is subtracted first, so no exponential overflows, and its own is exp(0) = 1. When the
 //! others are so much larger that the sum rounds to 1, the logarithm is 0 and nothing is evaluated: with a `gamma`
 //! that is small for the data this is nearly every cell. exp and log are those of the crate `libm`, lane by lane,
-//! so that the bits agree on all platforms; they, not the recurrence, are the time of this measure.
+//! so that the bits agree on all platforms; they, not the recurrence, are the time of this measure: with `gamma` 1 on a
+//! random walk of unit steps it is some sixty times slower than MSM.
 
 use super::recurrence::{Predecessors, Recurrence};
 use crate::kernels::simd::{MAX_LANES, Vector};

@@ -26,9 +26,11 @@ impl Recurrence for Wdtw {
         value
     }
 
-    // libm's exp, not the platform's: the same bits everywhere.
+    // libm's exp, not the platform's: the same bits everywhere. A weight that is too small for an f64 is not 0,
+    // because 0 times an infinite square would be NaN.
     fn apart(self, distance: usize, longest: usize) -> f64 {
-        1.0 / (1.0 + libm::exp(-self.g * (distance as f64 - longest as f64 / 2.0)))
+        let exponent = -self.g * (distance as f64 - longest as f64 / 2.0);
+        (1.0 / (1.0 + libm::exp(exponent))).max(f64::MIN_POSITIVE)
     }
 
     #[inline(always)]

@@ -8,11 +8,15 @@ use super::super::simd::{WordKernel, Words};
 use super::super::wavefront::{Front, MatchTable, Recurrence, STEPS};
 use super::super::{Interrupt, KernelError};
 
-/// Rows of a word. One bit is left free, where the carry of the addition shows.
+/// Rows of a word. Above them is one bit where the carry of the addition shows.
 pub(crate) const WORD: usize = 63;
 
+/// That bit. It must be set in the matches of every column: then what the column before left in it is added to
+/// itself and vanishes, and it needs no mask.
+pub(crate) const CARRY: u64 = 1 << WORD;
+
 /// Every row of a word.
-const ALL: u64 = (1 << WORD) - 1;
+const ALL: u64 = CARRY - 1;
 
 /// Columns of zeros where the subsequence grows.
 pub(crate) struct Lcs;
@@ -33,7 +37,7 @@ impl<W: Words> Recurrence<W> for Lcs {
     #[inline(always)]
     fn step(before: W, matches: W, carry: W) -> (W, W) {
         let sum = before.add(before.and(matches)).add(carry);
-        (sum.and(W::splat(ALL)).or(before.without(matches)), sum.top())
+        (sum.or(before.without(matches)), sum.top())
     }
     #[inline(always)]
     fn enter(carry: W, border: u8) -> W {
@@ -65,7 +69,8 @@ pub(crate) fn zeros<W: Words>(words: &[W]) -> usize {
     words.iter().flat_map(|w| w.lanes()).map(|&word| growth(word)).sum()
 }
 
-/// The words of a lane for the next strip of `rows` remaining rows: the fewest that cover them, at most four.
+/// The words of a lane for the next strip of `rows` remaining rows: the fewest that cover them, at most four. Eight
+/// would need more registers than there are.
 #[inline(always)]
 pub(super) fn words_for<W: Words>(rows: usize) -> usize {
     match rows.div_ceil(WORD * W::LANES) {
@@ -110,7 +115,7 @@ impl Length<'_> {
     ) -> Result<usize, KernelError> {
         let (strip, rest) = rows.split_at(rows.len().min(Front::<W, Lcs, K>::ROWS));
         *rows = rest;
-        let table = MatchTable::<W, K>::new(strip, &self.numbered.columns, self.numbered.kinds, WORD);
+        let table = MatchTable::<W, K>::new(strip, &self.numbered.columns, self.numbered.kinds, CARRY);
         let mut front = Front::<W, Lcs, K>::new();
         let steps = Front::<W, Lcs, K>::steps(border.len());
         for start in (0..steps).step_by(STEPS) {

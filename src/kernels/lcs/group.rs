@@ -7,7 +7,7 @@ use super::super::alphabet::Numbered;
 use super::super::simd::{Level, MAX_LANES, WordKernel, Words};
 use super::super::wavefront::Recurrence;
 use super::super::{Interrupt, KernelError};
-use super::bits::{Lcs, WORD, growth};
+use super::bits::{CARRY, Lcs, WORD, growth};
 
 /// The most sequences that [`FewKinds::lengths`] compares at a time at this level.
 pub(crate) fn lanes(level: Level) -> usize {
@@ -81,7 +81,7 @@ impl<'c, C: Iterator<Item = &'c [u8]>, F: FnMut(usize, &[usize])> WordKernel for
         let words = longest.div_ceil(WORD);
         // By strip, in it by kind.
         let strips = words.div_ceil(STRIP);
-        let mut table = vec![[W::splat(0); STRIP]; strips * self.kinds];
+        let mut table = vec![[W::splat(CARRY); STRIP]; strips * self.kinds];
         for (q, row) in self.rows.iter().enumerate() {
             for (w, symbols) in row.chunks(WORD).enumerate() {
                 let kinds = &mut table[w / STRIP * self.kinds..][..self.kinds];
@@ -132,5 +132,39 @@ fn sweep<W: Words, const K: usize>(
     }
     for (q, total) in totals.iter_mut().enumerate().take(W::LANES) {
         *total += front.iter().map(|word| growth(word.lanes()[q])).sum::<usize>();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::oracle;
+    use super::*;
+
+    #[test]
+    fn every_level_finds_every_length() {
+        // Around the ends of words and of the strip of eight of them, and one empty.
+        let sequences: Vec<Vec<u32>> = [63, 0, 64, 130, 300, 504, 505, 1100]
+            .into_iter()
+            .map(|n| (0..n).map(|i| (i * i / 3 + i * n) % 5).collect())
+            .collect();
+        let few = FewKinds::new(&sequences).unwrap();
+        for level in Level::available() {
+            for members in (0..sequences.len()).collect::<Vec<_>>().chunks(lanes(level)) {
+                let rows: Vec<&[u8]> = members.iter().map(|&r| few.sequence(r)).collect();
+                let columns = (0..sequences.len()).map(|c| few.sequence(c));
+                let found = |c: usize, lengths: &[usize]| {
+                    let wanted = members.iter().map(|&r| oracle::lcs_length(&sequences[r], &sequences[c]));
+                    assert_eq!(lengths, wanted.collect::<Vec<_>>(), "{} column {c}", level.name());
+                };
+                few.lengths(level, &rows, columns, found, Interrupt::NEVER).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn many_kinds_are_refused() {
+        assert!(FewKinds::new(&[(0..65).collect(), vec![3]]).is_none());
+        assert!(FewKinds::new(&[(0..64).collect(), vec![]]).is_some());
+        assert!(FewKinds::new(&[]).is_some());
     }
 }

@@ -3,7 +3,7 @@
 //! Symbols are arbitrary u32 values; equal values match. Two algorithms, chosen by counting the matching cells:
 //! bit-parallel (Crochemore, Iliopoulos, Pinzon and Reid, "A fast and practical bit-vector algorithm for the
 //! longest common subsequence problem", 2001, in the form of Hyyro 2004) on slanted fronts of words
-//! ([`wavefront`](super::wavefront)), and where few cells match that of Hunt and Szymanski, "A fast algorithm for
+//! (`wavefront.rs`), and where few cells match that of Hunt and Szymanski, "A fast algorithm for
 //! computing longest common subsequences", 1977. The choice looks at the data alone, never at the level.
 
 mod bits;
@@ -11,7 +11,7 @@ mod group;
 mod sparse;
 mod trace;
 
-pub(super) use bits::{Lcs, WORD, zeros};
+pub(super) use bits::{CARRY, Lcs, WORD, zeros};
 pub(crate) use group::{FewKinds, lanes};
 
 use super::alphabet::{Numbered, common_ends};
@@ -19,7 +19,7 @@ use super::simd::Level;
 use super::{Interrupt, KernelError};
 
 /// Bit-parallel costs about this many cells for what one match costs in the sparse algorithm.
-const CELLS_PER_MATCH: u64 = 1500;
+const CELLS_PER_MATCH: u64 = 3000;
 
 /// The length of the longest common subsequence of `a` and `b`.
 pub fn length(level: Level, a: &[u32], b: &[u32], interrupt: Interrupt<'_>) -> Result<usize, KernelError> {
@@ -32,7 +32,10 @@ pub fn length(level: Level, a: &[u32], b: &[u32], interrupt: Interrupt<'_>) -> R
     interrupt.check()?;
     let numbered = Numbered::new(rows, columns);
     let cells = rows.len() as u64 * columns.len() as u64;
-    let inner = if numbered.matches() < cells / CELLS_PER_MATCH {
+    let few = cells / CELLS_PER_MATCH;
+    // Every column of a known kind has a match: often that is enough to know without counting.
+    let sparse = numbered.known_columns() < few && numbered.matches() < few;
+    let inner = if sparse {
         sparse::length(&numbered, interrupt)?
     } else {
         level.run_words(bits::Length { numbered: &numbered, interrupt })?

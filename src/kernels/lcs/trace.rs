@@ -12,7 +12,7 @@ use super::super::alphabet::Numbered;
 use super::super::simd::{WordKernel, Words};
 use super::super::wavefront::{Front, MatchTable, SKEW, STEPS};
 use super::super::{Interrupt, KernelError};
-use super::bits::{Lcs, WORD, words_for};
+use super::bits::{CARRY, Lcs, words_for};
 
 /// One longest common subsequence as pairs of row and column, ascending.
 pub(super) struct Align<'a> {
@@ -53,7 +53,7 @@ impl Align<'_> {
                 break;
             }
             let trace = Trace {
-                table: MatchTable::new(rows, &self.numbered.columns[..columns], self.numbered.kinds, WORD),
+                table: MatchTable::new(rows, &self.numbered.columns[..columns], self.numbered.kinds, CARRY),
                 border: unpack(&kept.border, columns),
                 fronts: &kept.fronts,
                 steps: Front::<W, Lcs, K>::steps(columns),
@@ -73,7 +73,7 @@ impl Align<'_> {
         let steps = Front::<W, Lcs, K>::steps(border.len());
         let mut all = Vec::new();
         for rows in self.numbered.rows.chunks(Front::<W, Lcs, K>::ROWS) {
-            let table = MatchTable::new(rows, &self.numbered.columns, self.numbered.kinds, WORD);
+            let table = MatchTable::new(rows, &self.numbered.columns, self.numbered.kinds, CARRY);
             let mut front = Front::<W, Lcs, K>::new();
             let mut kept = Kept { border: pack(&border), fronts: Vec::with_capacity(steps.div_ceil(STEPS)) };
             for start in (0..steps).step_by(STEPS) {

@@ -64,7 +64,8 @@ fn cell(measure: Measure, a: &[f64], b: &[f64], i: usize, j: usize, from: [f64; 
         Measure::Ddtw => squared + min3(diagonal, up, left),
         Measure::Wdtw { g } => {
             let half = a.len().max(b.len()) as f64 / 2.0;
-            squared * (1.0 / (1.0 + libm::exp(-g * (apart - half)))) + min3(diagonal, up, left)
+            let weight = 1.0 / (1.0 + libm::exp(-g * (apart - half)));
+            squared * weight.max(f64::MIN_POSITIVE) + min3(diagonal, up, left)
         }
         Measure::Adtw { penalty } => squared + min3(diagonal, up + penalty, left + penalty),
         Measure::Erp { gap } => min3(diagonal + (x - y).abs(), up + (x - gap).abs(), left + (y - gap).abs()),
