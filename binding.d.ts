@@ -36,8 +36,6 @@ export declare function dtwAlignLeftFirstSync(a: Float64Array, b: Float64Array):
 
 export declare function dtwBatch(query: Float64Array, values: Float64Array, ends: Float64Array, steps: number, metric: number, window: number, normalize: number, maxDistance: number, channels: number, job?: Job | undefined | null): Promise<Float64Array>
 
-export declare function dtwBatchSync(query: Float64Array, values: Float64Array, steps: number): Float64Array
-
 export declare function dtwNearest(query: Float64Array, values: Float64Array, ends: Float64Array, steps: number, k: number, metric: number, window: number, normalize: number, maxDistance: number, channels: number, job?: Job | undefined | null): Promise<Array<NearestCandidate>>
 
 export declare function dtwSync(a: Float64Array, b: Float64Array, metric: number, window: number, normalize: number, maxDistance: number, channels: number): number
@@ -102,6 +100,9 @@ export declare function panicForTest(): void
 
 /** For the package's own tests, unreachable through the public entry points: panics on a worker thread. */
 export declare function panicForTestAsync(): Promise<void>
+
+/** What neural-trader calls a batch: one distance for each block of `steps` values, on all cores. */
+export declare function patternBatchSync(pattern: Float64Array, historical: Float64Array, steps: number): Float64Array
 
 export declare function seriesMatrix(kind: MatrixKind, values: Float64Array, ends: Float64Array, metric: number, window: number, normalize: number, maxDistance: number, channels: number, job?: Job | undefined | null): Promise<Float64Array>
 

@@ -97,7 +97,7 @@ function dtwBatch(pattern, historical, patternLength) {
   if (values.length % steps !== 0) {
     throw failure('LENGTH_MISMATCH', `historical holds ${values.length} values, which is not a multiple of patternLength ${steps}`)
   }
-  return Array.from(guarded(() => native.dtwBatchSync(query, values, steps)))
+  return Array.from(guarded(() => native.patternBatchSync(query, values, steps)))
 }
 
 module.exports.TemporalCompare = TemporalCompare

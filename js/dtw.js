@@ -75,7 +75,7 @@ async function matrix(kind, series, o, check) {
   throwIfAborted(o.signal)
   if (Array.isArray(series)) refuseLargeMatrix('series', series.length)
   const { values, ends, count: size } = toSeriesList('series', series, check)
-  const data = await run(o, size * (size - 1) / 2, (job) => native.seriesMatrix(
+  const data = await run(o, (size * size - size) / 2, (job) => native.seriesMatrix(
     kind, values, ends, o.metric, o.window, o.normalize, o.maxDistance, o.channels, job))
   return { size, data }
 }

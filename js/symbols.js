@@ -47,7 +47,7 @@ async function lcsMatrix(sequences, options) {
   throwIfAborted(o.signal)
   if (Array.isArray(sequences)) refuseLargeMatrix('sequences', sequences.length)
   const { values, ends, count: size } = toSymbolList('sequences', sequences)
-  const data = await run(o, size * (size - 1) / 2, (job) => native.lcsMatrix(values, ends, o.normalize, job))
+  const data = await run(o, (size * size - size) / 2, (job) => native.lcsMatrix(values, ends, o.normalize, job))
   return { size, data }
 }
 

@@ -53,7 +53,7 @@ async function run({ signal, onProgress }, total, start) {
     }
   }
   const job = new native.Job()
-  const progress = onProgress === undefined ? undefined : new Progress(job, total, onProgress)
+  const progress = onProgress === undefined ? undefined : new Progress(job, total, onProgress, signal)
   if (signal !== undefined) watch(signal, job)
   let result, failed
   try {
@@ -76,10 +76,11 @@ async function run({ signal, onProgress }, total, start) {
 
 /** Looks at a job now and then, and tells the callback when it has come further. */
 class Progress {
-  constructor(job, total, callback) {
+  constructor(job, total, callback, signal) {
     this.job = job
     this.total = total
     this.callback = callback
+    this.signal = signal
     this.last = 0
     this.thrown = undefined
   }
@@ -91,6 +92,7 @@ class Progress {
   }
 
   look() {
+    if (this.signal?.aborted) return
     const done = this.job.done
     // (total, total) is for the end, when the result is there.
     if (done <= this.last || done >= this.total) return

@@ -1,12 +1,12 @@
 //! DTW of a pair, of one query against many, and of all pairs.
 
 use super::arguments::{candidates, dtw_options, natural, series, series_buf};
-use super::errors::{Code, kernel};
+use super::errors::{Code, input, kernel};
 use super::task::{Job, promise};
 use crate::kernels::Interrupt;
 use crate::kernels::dtw::{self, Alignment};
 use crate::kernels::simd::Level;
-use crate::search::{self, CorrelationMethod, Neighbor};
+use crate::search::{self, Candidates, CorrelationMethod, Neighbor};
 use napi::bindgen_prelude::{Float64Array, PromiseRaw, Uint32Array};
 use napi::{Env, Error};
 use napi_derive::napi;
@@ -67,10 +67,9 @@ struct FlatPath {
 
 impl From<Alignment> for FlatPath {
     fn from(alignment: Alignment) -> Self {
-        let offsets: i64 = alignment.path.iter().map(|&(i, j)| i64::from(j) - i64::from(i)).sum();
         Self {
             distance: alignment.distance,
-            lag: offsets as f64 / alignment.path.len() as f64,
+            lag: alignment.lag(),
             path: alignment.path.into_iter().flat_map(|(i, j)| [i, j]).collect(),
         }
     }
@@ -120,11 +119,17 @@ pub fn dtw_align<'env>(
     )
 }
 
+/// What neural-trader calls a batch: one distance for each block of `steps` values, on all cores.
 #[napi(catch_unwind)]
-pub fn dtw_batch_sync(query: &[f64], values: &[f64], steps: f64) -> Result<Float64Array, Error<Code>> {
-    let query = series("query", query, 1.0)?;
-    let candidates = candidates("candidates", values, &[], steps, 1.0)?;
-    search::dtw_batch(query, &candidates, &dtw::DtwOptions::default(), &search::Job::new())
+pub fn pattern_batch_sync(
+    pattern: &[f64],
+    historical: &[f64],
+    steps: f64,
+) -> Result<Float64Array, Error<Code>> {
+    let pattern = series("pattern", pattern, 1.0)?;
+    let steps = natural("patternLength", steps)?;
+    let blocks = Candidates::from_block("historical", historical.to_vec(), steps, 1).map_err(input)?;
+    search::dtw_batch(pattern, &blocks, &dtw::DtwOptions::default(), &search::Job::new())
         .map(Float64Array::from)
         .map_err(kernel)
 }

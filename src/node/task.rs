@@ -54,6 +54,7 @@ where
     V: ToNapiValue + 'static,
 {
     let job = job.map(|job| job.0.clone()).unwrap_or_default();
+    let ticket = unsettled::enter(env, job.clone())?;
     let (sender, receiver) = oneshot::channel();
     search::spawn(move || {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -73,11 +74,59 @@ where
             .await
             .unwrap_or_else(|_| Err(Error::new(Code::Internal, "the work ended without a result"))))
     };
-    env.spawn_future_with_callback(settle, |env, outcome| match outcome {
-        Ok(result) => Ok(convert(result)),
-        Err(error) => Err(Error::from(JsError::from(error).into_unknown(*env))),
+    env.spawn_future_with_callback(settle, move |env, outcome| {
+        unsettled::leave(ticket);
+        match outcome {
+            Ok(result) => Ok(convert(result)),
+            Err(error) => Err(Error::from(JsError::from(error).into_unknown(*env))),
+        }
     })
     .map_err(|error| Error::new(Code::Internal, error.reason.clone()))
+}
+
+/// The jobs of this thread's environment whose promises have not settled. When the environment ends (a worker thread
+/// is terminated, the process exits) nobody waits for them any more, and they must not go on to hold the thread pool.
+mod unsettled {
+    use super::{Arc, Code, Env, Error, search};
+    use std::cell::RefCell;
+    use std::collections::HashMap;
+    use std::mem;
+
+    #[derive(Default)]
+    struct Unsettled {
+        jobs: HashMap<u64, Arc<search::Job>>,
+        last_ticket: u64,
+        hooked: bool,
+    }
+
+    thread_local! {
+        static UNSETTLED: RefCell<Unsettled> = RefCell::default();
+    }
+
+    /// Until [`leave`] is called with the ticket, the end of the environment cancels the job.
+    pub(super) fn enter(env: &Env, job: Arc<search::Job>) -> Result<u64, Error<Code>> {
+        let (ticket, hooked) = UNSETTLED.with_borrow_mut(|unsettled| {
+            unsettled.last_ticket += 1;
+            unsettled.jobs.insert(unsettled.last_ticket, job);
+            (unsettled.last_ticket, mem::replace(&mut unsettled.hooked, true))
+        });
+        if !hooked {
+            // One for all jobs: napi does not free what belongs to a hook that is removed.
+            env.add_env_cleanup_hook((), |()| cancel_all())
+                .map_err(|error| Error::new(Code::Internal, error.reason.clone()))?;
+        }
+        Ok(ticket)
+    }
+
+    pub(super) fn leave(ticket: u64) {
+        UNSETTLED.with_borrow_mut(|unsettled| unsettled.jobs.remove(&ticket));
+    }
+
+    fn cancel_all() {
+        for job in UNSETTLED.take().jobs.into_values() {
+            job.cancel();
+        }
+    }
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {
