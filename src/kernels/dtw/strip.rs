@@ -121,17 +121,23 @@ impl<V: Vector> Strips<V> {
             band
         };
         let length = m + geometry.latency + 4;
+        let margin = LEAD + geometry.latency;
+        // One allocation, first for the padded columns and then for the boundary.
+        let mut boundary = Vec::with_capacity(margin + (LEAD + length + 2 + geometry.latency) * b.channels());
+        let columns = skewed(b, geometry.skew, length, &mut boundary);
+        boundary.clear();
+        boundary.resize(margin + length + 2, f64::INFINITY);
         let mut strips = Self {
             geometry,
             n,
             m,
             below: band.below,
             width: band.below + band.above + 1,
-            columns: skewed(b, geometry.skew, length),
+            columns,
             masks: [V::mask_from_fn(|_| false); MASKS],
             mask_shift: 2 * (K - 1) + 2,
-            boundary: Vec::new(),
-            margin: LEAD + geometry.latency,
+            boundary,
+            margin,
         };
         if !band.is_full(n + geometry.ramp, m) {
             let (period, shift) = ((K + geometry.skew) as isize, strips.mask_shift as isize);
@@ -139,7 +145,6 @@ impl<V: Vector> Strips<V> {
                 *mask = V::mask_from_fn(|q| x < q as isize * period);
             }
         }
-        strips.boundary = vec![f64::INFINITY; strips.margin + length + 2];
         strips
     }
 
@@ -399,35 +404,23 @@ fn advance<
 }
 
 /// The columns of `b`, each lane `skew` behind the one before: `length` slots from column 0, after `LEAD` slots that
-/// lie before the matrix.
+/// lie before the matrix. Uses `padded` on the way and leaves it in any state.
 #[inline(always)]
-fn skewed<V: Vector>(b: Series<'_>, skew: usize, length: usize) -> Vec<V> {
+fn skewed<V: Vector>(b: Series<'_>, skew: usize, length: usize, padded: &mut Vec<f64>) -> Vec<V> {
     let (values, channels) = (b.values(), b.channels());
-    let behind = (V::LANES - 1) * skew * channels;
-    let lead = LEAD * channels;
-    let total = lead + length * channels;
+    let behind = (V::LANES - 1) * skew;
+    padded.resize((behind + LEAD) * channels, f64::NEG_INFINITY);
+    padded.extend_from_slice(values);
+    padded.resize((behind + LEAD + length) * channels, 0.0);
+    let total = (LEAD + length) * channels;
+    let lanes: [&[f64]; MAX_LANES] = std::array::from_fn(|q| {
+        let start = (behind - q.min(V::LANES - 1) * skew) * channels;
+        &padded[start..start + total]
+    });
+    // A plain loop: an iterator's closure would not be compiled for the level's instructions.
     let mut columns = Vec::with_capacity(total);
-    // Where some lane stands outside the matrix, and where none does. Plain loops: an iterator's closure would not
-    // be compiled for the level's instructions.
-    let inside = lead + behind..(lead + values.len()).max(lead + behind);
-    let at_edge = |x: usize, q: usize| match x.checked_sub(lead + q * skew * channels) {
-        Some(index) => values.get(index).copied().unwrap_or(0.0),
-        None => f64::NEG_INFINITY,
-    };
-    for x in 0..inside.start {
-        columns.push(V::from_fn(|q| at_edge(x, q)));
-    }
-    if !inside.is_empty() {
-        let lanes: [&[f64]; MAX_LANES] = std::array::from_fn(|q| {
-            let start = behind - q.min(V::LANES - 1) * skew * channels;
-            &values[start..start + inside.len()]
-        });
-        for x in 0..inside.len() {
-            columns.push(V::from_fn(|q| lanes[q][x]));
-        }
-    }
-    for x in inside.end..total {
-        columns.push(V::from_fn(|q| at_edge(x, q)));
+    for x in 0..total {
+        columns.push(V::from_fn(|q| lanes[q][x]));
     }
     columns
 }
