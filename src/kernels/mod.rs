@@ -2,7 +2,8 @@
 //!
 //! Each measure lives in a file of its own and names its paper. The floating-point kernels are written once over a
 //! private vector trait ([`simd`]) and instantiated for every [`simd::Level`]; all levels give the same bits,
-//! because every cell is computed by the same IEEE operations in the same order (multiply and add stay separate).
+//! because every cell is computed by the same IEEE operations in the same order (a product and a sum stay two
+//! roundings; `docs/decisions/0001-no-fused-multiply-add.md`).
 
 mod alphabet;
 pub mod band;
@@ -33,6 +34,12 @@ pub enum KernelError {
         cells: u128,
         /// The most that are accepted.
         limit: u64,
+    },
+    /// The operating system has no room for a result.
+    #[error("{bytes} bytes of memory could not be had")]
+    OutOfMemory {
+        /// What was asked for.
+        bytes: usize,
     },
 }
 

@@ -43,26 +43,32 @@ impl Normalize {
 const CONSTANT_BELOW: f64 = 1e-12;
 
 fn zscore(values: &mut [f64], channels: usize, channel: usize) {
-    let mut samples: Vec<f64> = values[channel..].iter().step_by(channels).copied().collect();
-    keep_squares_in_range(&mut samples);
+    let samples: Vec<f64> = values[channel..].iter().step_by(channels).copied().collect();
+    let samples = with_squares_in_range(&samples);
     let mean = sum(&samples, |x| x) / samples.len() as f64;
     let variance = sum(&samples, |x| (x - mean) * (x - mean)) / samples.len() as f64;
     let deviation = variance.sqrt();
-    let constant = deviation == 0.0 || deviation < CONSTANT_BELOW * mean.abs();
-    for (x, sample) in values[channel..].iter_mut().step_by(channels).zip(samples) {
+    let constant = is_constant(deviation, mean);
+    for (x, &sample) in values[channel..].iter_mut().step_by(channels).zip(&*samples) {
         *x = if constant { 0.0 } else { (sample - mean) / deviation };
     }
 }
 
-/// Scales samples whose squares would overflow or vanish by a power of two, which a z-score does not notice.
-fn keep_squares_in_range(samples: &mut [f64]) {
+/// Whether samples of this mean and deviation do not move at all.
+pub(crate) fn is_constant(deviation: f64, mean: f64) -> bool {
+    deviation == 0.0 || deviation < CONSTANT_BELOW * mean.abs()
+}
+
+/// The samples; where their squares would overflow or vanish, scaled by a power of two, which neither a z-score nor
+/// a correlation notices.
+pub(crate) fn with_squares_in_range(samples: &[f64]) -> Cow<'_, [f64]> {
     let largest = samples.iter().fold(0.0_f64, |largest, x| largest.max(x.abs()));
     let (_, exponent) = libm::frexp(largest);
-    if exponent.abs() > 400 {
-        for x in samples {
-            *x = libm::ldexp(*x, -exponent);
-        }
+    // A correlation multiplies two sums of squares: 2^200 leaves room for that.
+    if exponent.abs() <= 200 {
+        return Cow::Borrowed(samples);
     }
+    Cow::Owned(samples.iter().map(|x| libm::ldexp(*x, -exponent)).collect())
 }
 
 /// The sum of `term` over the samples: four interleaved partial sums, then pairwise. This order is part of the

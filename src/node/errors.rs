@@ -54,7 +54,7 @@ pub(super) fn input(error: InputError) -> Error<Code> {
 pub(super) fn kernel(error: KernelError) -> Error<Code> {
     let code = match error {
         KernelError::Interrupted => Code::Aborted,
-        KernelError::TooLarge { .. } => Code::TooLarge,
+        KernelError::TooLarge { .. } | KernelError::OutOfMemory { .. } => Code::TooLarge,
     };
     Error::new(code, error.to_string())
 }

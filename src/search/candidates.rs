@@ -1,6 +1,9 @@
 //! The candidates of a batch: one block of equal lengths, or a list of any lengths. Checked when they are made.
 
-use crate::series::{InputError, Series, check_finite, check_shape};
+use crate::kernels::normalize::Normalize;
+use crate::series::{InputError, Series, check_finite};
+use rayon::prelude::*;
+use std::borrow::Cow;
 
 /// Checked series that a query is compared with.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,11 +42,15 @@ impl Candidates {
         list: impl IntoIterator<Item = &'a [f64]>,
         channels: usize,
     ) -> Result<Self, InputError> {
-        let mut candidates = Self { values: Vec::new(), ends: Vec::new(), channels };
+        let list: Vec<&[f64]> = list.into_iter().collect();
+        let total = list.iter().map(|values| values.len()).sum();
+        let mut candidates =
+            Self { values: Vec::with_capacity(total), ends: Vec::with_capacity(list.len()), channels };
         for (index, values) in list.into_iter().enumerate() {
-            let name = || format!("{argument}[{index}]");
-            check_shape(&name(), values.len(), channels)?;
-            check_finite(&name(), values)?;
+            // The name is made for an error only: there may be a hundred thousand candidates.
+            if Series::new(argument, values, channels).is_err() {
+                Series::new(&format!("{argument}[{index}]"), values, channels)?;
+            }
             candidates.values.extend_from_slice(values);
             candidates.ends.push(candidates.values.len());
         }
@@ -76,8 +83,19 @@ impl Candidates {
         (1..self.len()).all(|index| self.get(index - 1).steps() <= self.get(index).steps())
     }
 
+    /// Each candidate normalised by itself; borrowed where there is nothing to do.
+    pub(super) fn normalized(&self, how: Normalize) -> Cow<'_, Self> {
+        if how == Normalize::None {
+            return Cow::Borrowed(self);
+        }
+        let mut copy = self.clone();
+        let channels = self.channels;
+        copy.values_mut().into_par_iter().for_each(|values| how.apply_in_place(values, channels));
+        Cow::Owned(copy)
+    }
+
     /// The values of each candidate, to be changed in place; they must stay finite.
-    pub(super) fn values_mut(&mut self) -> Vec<&mut [f64]> {
+    fn values_mut(&mut self) -> Vec<&mut [f64]> {
         let mut rest = &mut self.values[..];
         let mut start = 0;
         let mut rows = Vec::with_capacity(self.ends.len());

@@ -1,6 +1,8 @@
 //! A long computation seen from outside: how far it is, and how to end it.
 
 use crate::kernels::Interrupt;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Shared between the threads that compute and whoever waits for them.
@@ -37,12 +39,36 @@ impl Job {
     }
 }
 
-/// Runs `work` on the thread pool and returns at once.
+/// Runs `work` on the threads for batches and matrices, and returns at once.
 pub fn spawn(work: impl FnOnce() + Send + 'static) {
     rayon::spawn(work);
 }
 
-/// Threads of the pool.
+/// Runs `work` on one pair, on threads of its own, and returns at once: a pool looks at new work only when it is done
+/// with what it has, and a small comparison must not wait for a matrix.
+pub fn spawn_pair(work: impl FnOnce() + Send + 'static) {
+    static PAIRS: OnceLock<Option<ThreadPool>> = OnceLock::new();
+    match pool(&PAIRS) {
+        Some(pool) => pool.spawn(work),
+        None => rayon::spawn(work),
+    }
+}
+
+/// Runs `work`, a batch, for a caller that waits for it, on threads that nothing else holds for long.
+pub fn blocking<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    static WAITED_FOR: OnceLock<Option<ThreadPool>> = OnceLock::new();
+    match pool(&WAITED_FOR) {
+        Some(pool) => pool.install(work),
+        None => work(),
+    }
+}
+
+/// A pool as large as the global one, made when it is first needed; none where no more threads can be had.
+fn pool(cell: &'static OnceLock<Option<ThreadPool>>) -> Option<&'static ThreadPool> {
+    cell.get_or_init(|| ThreadPoolBuilder::new().num_threads(threads()).build().ok()).as_ref()
+}
+
+/// Threads of the pool that batches and matrices use.
 pub fn threads() -> usize {
     rayon::current_num_threads()
 }

@@ -1,8 +1,9 @@
 //! All pairs of a list of series: distances, lags and correlations along the warping path.
 
-use super::{Candidates, Job, check_matrix_size};
+use super::{Candidates, Job, square};
 use crate::kernels::KernelError;
 use crate::kernels::dtw::{self, DtwOptions};
+use crate::kernels::normalize::{self, Normalize};
 use crate::kernels::simd::Level;
 use crate::series::Series;
 use rayon::prelude::*;
@@ -20,6 +21,7 @@ pub enum CorrelationMethod {
 /// All pairwise distances, row-major `len x len`: symmetric, zeros on the diagonal, infinity beyond
 /// `options.max_distance`. Progress counts pairs. More than [`super::MAX_MATRIX_VALUES`] values: `TooLarge`.
 pub fn dtw_matrix(series: &Candidates, options: &DtwOptions, job: &Job) -> Result<Vec<f64>, KernelError> {
+    let (series, options) = (&*series.normalized(options.normalize), &normalized(options));
     upper_triangle(series, 0.0, Mirror::Same, job, |row, later, out| {
         dtw::batch(Level::best(), row, later, options, out, job.interrupt())
     })
@@ -29,6 +31,8 @@ pub fn dtw_matrix(series: &Candidates, options: &DtwOptions, job: &Job) -> Resul
 /// `j < i` its negative, 0 on the diagonal; NaN where the distance is beyond `options.max_distance`. Progress counts
 /// pairs. `TooLarge` as for [`dtw_matrix`] and [`dtw::align`].
 pub fn lag_matrix(series: &Candidates, options: &DtwOptions, job: &Job) -> Result<Vec<f64>, KernelError> {
+    check_alignments(series, options)?;
+    let (series, options) = (&*series.normalized(options.normalize), &normalized(options));
     upper_triangle(series, 0.0, Mirror::Negated, job, |row, later, out| {
         let found = |k: usize, alignment: dtw::Alignment| out[k] = alignment.lag();
         dtw::align_batch(Level::best(), row, later, options, found, job.interrupt())
@@ -36,7 +40,8 @@ pub fn lag_matrix(series: &Candidates, options: &DtwOptions, job: &Job) -> Resul
 }
 
 /// All pairwise Pearson correlations, row-major `len x len`: symmetric, 1 on the diagonal, 0 where a series is
-/// constant, NaN where the distance is beyond `options.max_distance`. Several channels are pooled. Progress counts
+/// constant, NaN where the distance is beyond `options.max_distance`. Several
+/// channels are pooled, after normalisation. Progress counts
 /// pairs. `TooLarge` as for [`lag_matrix`].
 ///
 /// # Panics
@@ -47,6 +52,11 @@ pub fn correlation_matrix(
     method: CorrelationMethod,
     job: &Job,
 ) -> Result<Vec<f64>, KernelError> {
+    if method == CorrelationMethod::Dtw {
+        check_alignments(series, options)?;
+    }
+    // The correlation of one channel does not notice how the series were scaled: these values serve for both.
+    let (series, options) = (&*series.normalized(options.normalize), &normalized(options));
     let channels = series.channels();
     upper_triangle(series, 1.0, Mirror::Same, job, |row, later, out| {
         if method == CorrelationMethod::Pearson {
@@ -71,6 +81,21 @@ pub fn correlation_matrix(
     })
 }
 
+/// The options for series that are normalised already.
+fn normalized(options: &DtwOptions) -> DtwOptions {
+    DtwOptions { normalize: Normalize::None, ..*options }
+}
+
+/// Refuses at once what the longest pair would refuse much later.
+fn check_alignments(series: &Candidates, options: &DtwOptions) -> Result<(), KernelError> {
+    let mut steps: Vec<usize> = (0..series.len()).map(|index| series.get(index).steps()).collect();
+    steps.sort_unstable();
+    match steps[..] {
+        [.., second, first] => dtw::check_alignment(second, first, options.window),
+        _ => Ok(()),
+    }
+}
+
 /// What stands below the diagonal.
 #[derive(Clone, Copy, PartialEq)]
 enum Mirror {
@@ -87,12 +112,11 @@ fn upper_triangle(
     compute: impl Fn(Series<'_>, &[Series<'_>], &mut [f64]) -> Result<(), KernelError> + Sync,
 ) -> Result<Vec<f64>, KernelError> {
     let size = series.len();
-    check_matrix_size(size)?;
+    let mut matrix = square(size, diagonal)?;
     if size == 0 {
-        return Ok(Vec::new());
+        return Ok(matrix);
     }
     let all: Vec<Series<'_>> = (0..size).map(|index| series.get(index)).collect();
-    let mut matrix = vec![diagonal; size * size];
     matrix.par_chunks_mut(size).enumerate().try_for_each(|(i, row)| {
         let (later, out) = (&all[i + 1..], &mut row[i + 1..]);
         // Rows are cut as well, so that a short list of long series keeps every thread busy.
@@ -117,19 +141,20 @@ const PAIRS_PER_TASK: usize = 32;
 
 /// Pearson's correlation of equally long samples by two passes; 0 where one of them is constant.
 fn pearson(x: &[f64], y: &[f64]) -> f64 {
+    let (x, y) = (normalize::with_squares_in_range(x), normalize::with_squares_in_range(y));
     let n = x.len() as f64;
     let (mean_x, mean_y) = (x.iter().sum::<f64>() / n, y.iter().sum::<f64>() / n);
     let (mut xx, mut yy, mut xy) = (0.0_f64, 0.0_f64, 0.0_f64);
-    for (x, y) in x.iter().zip(y) {
+    for (x, y) in x.iter().zip(&*y) {
         let (dx, dy) = (x - mean_x, y - mean_y);
         xx += dx * dx;
         yy += dy * dy;
         xy += dx * dy;
     }
-    // The same notion of a constant as in the z-score: a spread below rounding is no movement.
-    let constant = |squares: f64, mean: f64| squares == 0.0 || (squares / n).sqrt() < 1e-12 * mean.abs();
+    let constant = |squares: f64, mean: f64| normalize::is_constant((squares / n).sqrt(), mean);
     if constant(xx, mean_x) || constant(yy, mean_y) {
         return 0.0;
     }
-    (xy / (xx.sqrt() * yy.sqrt())).clamp(-1.0, 1.0)
+    // One root of the product: equal samples give exactly 1. In range, it cannot overflow.
+    (xy / (xx * yy).sqrt()).clamp(-1.0, 1.0)
 }

@@ -1,7 +1,7 @@
 //! Many pairs at once: one query against candidates, matrices of all pairs. The only module with threads.
 //!
-//! The functions here block the calling thread and use the whole pool; [`spawn`] is how a caller that must not block
-//! gets onto it. Every result is independent of the number of threads: each distance is computed by one thread, and
+//! The functions here block the calling thread and use the pool it belongs to; [`spawn`] and [`spawn_pair`] are how a
+//! caller that must not block gets onto one, [`blocking`] is for one that must. Every result is independent of the number of threads: each distance is computed by one thread, and
 //! what is shared between threads (the best distance so far) only decides what need not be computed.
 
 mod batch;
@@ -15,7 +15,7 @@ mod symbols;
 pub use batch::dtw_batch;
 pub use candidates::Candidates;
 pub use elastic::elastic_batch;
-pub use job::{Job, spawn, threads};
+pub use job::{Job, blocking, spawn, spawn_pair, threads};
 pub use matrix::{CorrelationMethod, correlation_matrix, dtw_matrix, lag_matrix};
 pub use nearest::{Neighbor, dtw_nearest};
 pub use symbols::{LcsRatio, lcs_matrix};
@@ -32,4 +32,14 @@ fn check_matrix_size(size: usize) -> Result<(), KernelError> {
         return Err(KernelError::TooLarge { cells, limit: MAX_MATRIX_VALUES });
     }
     Ok(())
+}
+
+/// A square matrix filled with `value`; an error where the memory for it cannot be had.
+fn square(size: usize, value: f64) -> Result<Vec<f64>, KernelError> {
+    check_matrix_size(size)?;
+    let mut matrix = Vec::new();
+    let bytes = size * size * size_of::<f64>();
+    matrix.try_reserve_exact(size * size).map_err(|_| KernelError::OutOfMemory { bytes })?;
+    matrix.resize(size * size, value);
+    Ok(matrix)
 }

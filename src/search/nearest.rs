@@ -55,8 +55,7 @@ pub fn dtw_nearest(
 ) -> Result<Vec<Neighbor>, KernelError> {
     let normalized = options.normalize.apply(query);
     let query = Series::trusted(&normalized, query.channels());
-    let prepared = prepare(candidates, options.normalize);
-    let candidates = prepared.as_ref().unwrap_or(candidates);
+    let candidates = &*candidates.normalized(options.normalize);
     let options = DtwOptions { normalize: Normalize::None, ..*options };
 
     let mut order: Vec<(f64, usize)> = (0..candidates.len())
@@ -67,9 +66,9 @@ pub fn dtw_nearest(
     let best = Best::new(k, options.max_distance);
     let level = Level::best();
     order.par_chunks(level.lanes()).try_for_each(|group| {
-        job.advance(group.len());
         let max_distance = best.bound();
         if group[0].0 > options.metric.bound(max_distance) {
+            job.advance(group.len());
             return Ok(());
         }
         let series: Vec<Series<'_>> = group.iter().map(|&(_, index)| candidates.get(index)).collect();
@@ -81,20 +80,10 @@ pub fn dtw_nearest(
                 best.offer(Neighbor { index, distance });
             }
         }
+        job.advance(group.len());
         Ok(())
     })?;
     Ok(best.into_sorted())
-}
-
-/// Normalised copies of all candidates, or none where there is nothing to do.
-fn prepare(candidates: &Candidates, normalize: Normalize) -> Option<Candidates> {
-    if normalize == Normalize::None {
-        return None;
-    }
-    let mut copy = candidates.clone();
-    let channels = copy.channels();
-    copy.values_mut().into_par_iter().for_each(|values| normalize.apply_in_place(values, channels));
-    Some(copy)
 }
 
 /// The k best so far, and the distance that a candidate must not exceed to be among them.

@@ -1,6 +1,6 @@
 //! All pairs of symbol sequences.
 
-use super::{Job, check_matrix_size};
+use super::{Job, square};
 use crate::kernels::KernelError;
 use crate::kernels::lcs::{self, FewKinds};
 use crate::kernels::simd::Level;
@@ -43,8 +43,7 @@ const GROUPED_LENGTH: usize = 2000;
 /// [`LcsRatio::None`] the own length. Progress counts pairs. More than [`super::MAX_MATRIX_VALUES`]: `TooLarge`.
 pub fn lcs_matrix(sequences: &[Vec<u32>], ratio: LcsRatio, job: &Job) -> Result<Vec<f64>, KernelError> {
     let n = sequences.len();
-    check_matrix_size(n)?;
-    let mut out = vec![0.0; n * n];
+    let mut out = square(n, 0.0)?;
     for (i, a) in sequences.iter().enumerate() {
         out[i * n + i] = ratio.apply(a.len(), a.len(), a.len());
     }

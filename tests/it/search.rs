@@ -143,6 +143,44 @@ fn correlation_at_equal_positions() {
 }
 
 #[test]
+fn correlation_at_extreme_magnitudes() {
+    for scale in [1e-300, 1e-170, 1.0, 1e200, 1e307] {
+        let list = candidates(&[[1.0, 2.0, 3.0].map(|x| x * scale).to_vec(), vec![1.0, 2.0, 3.0]]);
+        for method in [CorrelationMethod::Dtw, CorrelationMethod::Pearson] {
+            let options = DtwOptions { normalize: Normalize::Zscore, ..DtwOptions::default() };
+            let got = correlation_matrix(&list, &options, method, &Job::new()).unwrap();
+            assert!((got[1] - 1.0).abs() < 1e-12, "{scale} {method:?}: {}", got[1]);
+        }
+        let plain = DtwOptions::default();
+        let got = correlation_matrix(&list, &plain, CorrelationMethod::Pearson, &Job::new()).unwrap();
+        assert!((got[1] - 1.0).abs() < 1e-12, "{scale}: {}", got[1]);
+    }
+}
+
+#[test]
+fn lags_and_correlations_of_several_channels() {
+    let a = [0.0, 5.0, 1.0, 5.0, 2.0, 5.0, 3.0, 6.0];
+    let b = [0.0, 5.0, 0.0, 5.0, 1.0, 5.0, 2.0, 7.0];
+    let list = Candidates::from_list("series", [&a[..], &b, &a], 2).unwrap();
+    let options = DtwOptions::default();
+    let lags = lag_matrix(&list, &options, &Job::new()).unwrap();
+    let exact = dtw::align(Level::best(), list.get(0), list.get(1), &options, Interrupt::NEVER).unwrap();
+    assert_eq!((lags[1], lags[2]), (exact.lag(), 0.0));
+    let correlations = correlation_matrix(&list, &options, CorrelationMethod::Dtw, &Job::new()).unwrap();
+    assert!((correlations[2] - 1.0).abs() < 1e-12);
+}
+
+#[test]
+fn an_alignment_beyond_the_limit_is_refused_before_any_work() {
+    let mut list = vec![vec![0.0; 30_000]; 50];
+    list.extend([vec![0.0; 70_000], vec![0.0; 70_000]]);
+    let (list, job) = (candidates(&list), Job::new());
+    let error = lag_matrix(&list, &DtwOptions::default(), &job).unwrap_err();
+    assert!(matches!(error, KernelError::TooLarge { cells: 4_900_000_000, .. }));
+    assert_eq!(job.done(), 0);
+}
+
+#[test]
 fn beyond_the_bound_there_is_no_lag_and_no_correlation() {
     let list = candidates(&[vec![0.0, 1.0], vec![100.0, 101.0]]);
     let options = DtwOptions { max_distance: 1.0, ..DtwOptions::default() };

@@ -3,7 +3,7 @@
 
 use super::cost::{Absolute, Channels, Cost, Many, One, Squared};
 use super::lanes::{self, Interleaved};
-use super::trace::{self, MAX_ALIGN_CELLS};
+use super::trace;
 use super::{Alignment, DtwOptions, Metric, Pair};
 use crate::kernels::band::Band;
 use crate::kernels::normalize::Normalize;
@@ -46,7 +46,7 @@ pub fn batch(
 }
 
 /// Distance and warping path of `query` (rows) to each candidate, as [`super::align`] gives them, handed to
-/// `found` in no particular order. More than [`MAX_ALIGN_CELLS`] cells for one of them: [`KernelError::TooLarge`].
+/// `found` in no particular order. More than [`super::MAX_ALIGN_CELLS`] cells for one of them: [`KernelError::TooLarge`].
 ///
 /// # Panics
 /// When the channels differ.
@@ -59,10 +59,7 @@ pub fn align_batch(
     interrupt: Interrupt<'_>,
 ) -> Result<(), KernelError> {
     for candidate in candidates {
-        let cells = trace::cells_inside(query.steps(), candidate.steps(), options.window);
-        if cells > u128::from(MAX_ALIGN_CELLS) {
-            return Err(KernelError::TooLarge { cells, limit: MAX_ALIGN_CELLS });
-        }
+        trace::check_alignment(query.steps(), candidate.steps(), options.window)?;
     }
     let original = query;
     let normalized = options.normalize.apply(query);

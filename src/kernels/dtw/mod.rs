@@ -20,6 +20,7 @@ mod strip;
 mod trace;
 
 pub use batch::{align_batch, batch};
+pub(crate) use trace::check_alignment;
 pub use trace::{MAX_ALIGN_CELLS, align};
 
 use super::band::Band;

@@ -18,6 +18,7 @@ use crate::kernels::band::Band;
 use crate::kernels::simd::{MAX_LANES, Vector};
 use crate::kernels::{Interrupt, KernelError};
 use crate::series::Series;
+use std::ops::Range;
 
 /// Nothing is written down.
 pub(super) const NO_TRACE: bool = false;
@@ -83,6 +84,12 @@ impl Span {
     }
 }
 
+/// The part of a row inside the band.
+pub(super) struct Boundary {
+    start: usize,
+    values: Vec<f64>,
+}
+
 /// Everything that the strips of one pair share.
 pub(super) struct Strips<V: Vector> {
     geometry: Geometry,
@@ -111,7 +118,7 @@ impl<V: Vector> Strips<V> {
     /// Lays out the columns of `b` for rows in strips of `V::LANES * K`.
     #[inline(always)]
     pub(super) fn new<const K: usize, const LAG: usize>(n: usize, b: Series<'_>, band: Band) -> Self {
-        const { assert!(K + 2 <= LEAD && (V::LANES - 1) * (2 * K + LAG) + 4 * K <= MASKS) };
+        const { assert!(K + 2 <= LEAD && (V::LANES - 1) * (2 * K + LAG) + 6 * K - 2 <= MASKS) };
         let geometry = Geometry::of::<V, K, LAG>();
         let m = b.steps();
         // A band that holds every cell gets sides so far away that no step needs a mask.
@@ -169,19 +176,29 @@ impl<V: Vector> Strips<V> {
         Span { origin, first, last: last.max(first) }
     }
 
-    /// The last row computed, for a later [`Self::resume`].
-    pub(super) fn boundary(&self) -> &[f64] {
-        &self.boundary
+    /// What the strip at `first_row` needs of the row above it, for a later [`Self::resume`].
+    pub(super) fn boundary_above(&self, first_row: usize) -> Boundary {
+        let inside = self.columns_of(first_row.saturating_sub(1));
+        let start = self.margin + inside.start;
+        Boundary { start, values: self.boundary[start..self.margin + inside.end].to_vec() }
     }
 
-    /// Continues below a row that [`Self::boundary`] gave.
-    pub(super) fn resume(&mut self, boundary: &[f64]) {
-        self.boundary.copy_from_slice(boundary);
+    /// Continues at the strip that `above` was taken for, whatever was computed in between.
+    pub(super) fn resume(&mut self, above: &Boundary) {
+        self.boundary.fill(f64::INFINITY);
+        self.boundary[above.start..above.start + above.values.len()].copy_from_slice(&above.values);
     }
 
-    /// Whether any cell of the last row computed is at most `bound`; if not, no path through it is.
-    pub(super) fn reaches(&self, bound: f64) -> bool {
-        self.boundary[self.margin..self.margin + self.m].iter().any(|d| *d <= bound)
+    /// Whether any cell of the last row of the strip at `first_row`, just computed, is at most `bound`; if not, no
+    /// path through it is.
+    pub(super) fn reaches(&self, first_row: usize, bound: f64) -> bool {
+        let inside = self.columns_of(first_row + self.geometry.rows() - 1);
+        self.boundary[self.margin + inside.start..self.margin + inside.end].iter().any(|d| *d <= bound)
+    }
+
+    /// The columns of a row inside band and matrix.
+    fn columns_of(&self, row: usize) -> Range<usize> {
+        row.saturating_sub(self.below)..(row + self.width - self.below).min(self.m)
     }
 
     /// Computes the strip whose first row is `first_row` of `a`, and its last row into the boundary. With `TRACE`,
@@ -446,7 +463,7 @@ where
         if let Some(total) = strips.run::<C, N::Rows<V, K>, K, LAG, NO_TRACE>(a, first_row, &mut []) {
             return Ok(if total <= bound { total } else { f64::INFINITY });
         }
-        if bound < f64::INFINITY && !strips.reaches(bound) {
+        if bound < f64::INFINITY && !strips.reaches(first_row, bound) {
             return Ok(f64::INFINITY);
         }
         first_row += strips.geometry.rows();

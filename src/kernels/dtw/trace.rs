@@ -6,7 +6,7 @@
 //! and memory that grows with the square root of the rows.
 
 use super::cost::{Absolute, Channels, Cost, Many, One, Squared};
-use super::strip::{Strips, TRACE};
+use super::strip::{NO_TRACE, Strips, TRACE};
 use super::{Alignment, DtwOptions, Metric, Pair};
 use crate::kernels::band::Band;
 use crate::kernels::simd::{Kernel, Level, MAX_LANES, Vector};
@@ -42,10 +42,7 @@ pub(super) fn align_within(
     trace_bytes: usize,
     interrupt: Interrupt<'_>,
 ) -> Result<Alignment, KernelError> {
-    let cells = cells_inside(a.steps(), b.steps(), options.window);
-    if cells > u128::from(MAX_ALIGN_CELLS) {
-        return Err(KernelError::TooLarge { cells, limit: MAX_ALIGN_CELLS });
-    }
+    check_alignment(a.steps(), b.steps(), options.window)?;
     let (x, y) = (options.normalize.apply(a), options.normalize.apply(b));
     let (a, b) = (Series::trusted(&x, a.channels()), Series::trusted(&y, b.channels()));
     // Rows are `a`, whichever is longer: the order of ties is the caller's.
@@ -62,11 +59,24 @@ pub(super) fn align_within(
     Ok(Alignment { distance, path })
 }
 
-/// Cells of an `n x m` matrix inside the band; with a band an upper bound that counts its clipped corners.
+/// Refuses an alignment of `n` and `m` time steps beyond [`MAX_ALIGN_CELLS`].
+pub(crate) fn check_alignment(n: usize, m: usize, window: Option<usize>) -> Result<(), KernelError> {
+    let cells = cells_inside(n, m, window);
+    if cells > u128::from(MAX_ALIGN_CELLS) {
+        return Err(KernelError::TooLarge { cells, limit: MAX_ALIGN_CELLS });
+    }
+    Ok(())
+}
+
+/// Cells of an `n x m` matrix inside the band.
 pub(super) fn cells_inside(n: usize, m: usize, window: Option<usize>) -> u128 {
     let band = Band::new(window, n, m);
-    let width = (band.below as u128 + band.above as u128 + 1).min(m as u128);
-    n as u128 * width
+    // What the band leaves out are two triangles, below and above it, with their far corners cut off where the
+    // matrix ends.
+    let triangle = |side: usize| (side as u128) * (side as u128 + 1) / 2;
+    let below = triangle(n.saturating_sub(band.below + 1)) - triangle(n.saturating_sub(band.below + m + 1));
+    let above = triangle(m.saturating_sub(band.above + 1)) - triangle(m.saturating_sub(band.above + n + 1));
+    n as u128 * m as u128 - below - above
 }
 
 struct PairPath<'a> {
@@ -113,16 +123,15 @@ impl PairPath<'_> {
         let starts: Vec<usize> = (0..count).step_by(per_block).collect();
 
         let mut directions = Vec::new();
-        let mut boundaries = vec![strips.boundary().to_vec()];
+        let mut boundaries = vec![strips.boundary_above(0)];
         for strip in 0..starts[starts.len() - 1] {
             self.interrupt.check()?;
-            directions.resize(strips.span(strip * height).steps() * K, 0);
-            strips.run::<C, N::Rows<V, K>, K, LAG, TRACE>(rows, strip * height, &mut directions);
-            if self.pair.bound < f64::INFINITY && !strips.reaches(self.pair.bound) {
+            strips.run::<C, N::Rows<V, K>, K, LAG, NO_TRACE>(rows, strip * height, &mut []);
+            if self.pair.bound < f64::INFINITY && !strips.reaches(strip * height, self.pair.bound) {
                 return Ok((f64::INFINITY, Vec::new()));
             }
             if (strip + 1).is_multiple_of(per_block) {
-                boundaries.push(strips.boundary().to_vec());
+                boundaries.push(strips.boundary_above((strip + 1) * height));
             }
         }
 
