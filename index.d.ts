@@ -5,7 +5,8 @@
  * - Functions without `Sync` return a Promise, compute on a thread pool and take `signal`: the event loop stays free.
  * - Inputs are read when the call is made; changing an array afterwards does not change the result.
  * - A bad argument gives a `MidstreamerError` with a stable `code` and a message that names the argument, the index
- *   and the value ("a[17] is NaN"). Asynchronous functions reject with it and never throw. Unknown options are errors.
+ *   and the value ("a[17] is NaN"). Asynchronous functions reject with it and never throw. Unknown options are errors;
+ *   an option whose value is undefined is omitted.
  * - Results are the same bits on every processor, for every number of threads and for every batch size.
  *
  * @packageDocumentation
@@ -28,9 +29,12 @@ export type ErrorCode =
  * | `EMPTY_SERIES` | a series without values |
  * | `NON_FINITE` | NaN or an infinity among the values |
  * | `LENGTH_MISMATCH` | values that are no multiple of `channels` or `length`; unequal lengths where equal ones are needed |
- * | `TOO_LARGE` | beyond a documented limit, or memory that cannot be had |
+ * | `TOO_LARGE` | beyond a documented limit, or no memory for the copy of an input or for a matrix |
  * | `ABORTED` | the signal; its reason is `cause` |
  * | `INTERNAL` | a defect of this package, or an addon that did not load |
+ *
+ * When the system refuses the scratch memory of a computation, the process ends, as with any allocation that fails in
+ * native code. It is linear in the lengths, and for warping paths some tens of MiB more on each thread.
  *
  * @example
  * try { await dtw(a, b) } catch (e) { if (e instanceof MidstreamerError && e.code === 'NON_FINITE') clean(a, b); else throw e }
@@ -77,7 +81,10 @@ export interface DtwOptions {
    * series become 0), `'minmax'` scales to [0, 1]. Per channel. Default `'none'`.
    */
   normalize?: 'none' | 'zscore' | 'minmax'
-  /** In the units of the result, >= 0: d is returned when d <= maxDistance (equality included), otherwise Infinity. */
+  /**
+   * In the units of the result, >= 0: d is returned when d <= maxDistance (equality included), otherwise Infinity. A
+   * distance so large that it overflows to Infinity is treated as one past `maxDistance`.
+   */
   maxDistance?: number
   /**
    * Values per time step of a row-major multivariate series, an integer >= 1 (dependent DTW): absolute = sum of |.|,
@@ -126,7 +133,7 @@ export interface Alignment {
 /**
  * DTW distance with its warping path.
  *
- * @returns past `maxDistance`: distance Infinity, similarity 0, empty path, lag NaN
+ * @returns past `maxDistance`, or when the distance overflows: distance Infinity, similarity 0, empty path, lag NaN
  * @throws (rejects) MidstreamerError as `dtw`, and TOO_LARGE above 4e9 cells
  * @example const { path, lag } = await dtwAlign(btc, eth, { normalize: 'zscore', window: 20 })
  */
@@ -142,7 +149,8 @@ export type Candidates = { data: Float64Array | Float32Array; length: number } |
 export interface Progress {
   /**
    * Called now and then with the units done (candidates of a batch, pairs of a matrix): increasing, always a last time
-   * with (total, total) before the promise resolves, never afterwards. An exception in it stops the work and rejects.
+   * with (total, total) before the promise resolves, never afterwards. An exception in it stops the work and rejects, and so does a promise of it that
+   * rejects; the result waits for such promises.
    */
   onProgress?: (done: number, total: number) => void
 }
@@ -189,7 +197,7 @@ export function dtwMatrix(series: readonly Series[], options?: DtwOptions & Prog
 
 /**
  * Who leads whom: for i < j, (i, j) is the `lag` of `dtwAlign(series[i], series[j])` in samples, (j, i) its negative;
- * diagonal 0. Positive: j lags i.
+ * diagonal 0. Positive: j lags i. NaN for a pair past `maxDistance`, or whose distance overflows.
  *
  * @throws (rejects) MidstreamerError as `dtwMatrix`, and TOO_LARGE above 4e9 cells of one pair
  * @example const { data } = await lagMatrix([spy, qqq, iwm], { normalize: 'zscore', window: 10 })
@@ -198,7 +206,8 @@ export function lagMatrix(series: readonly Series[], options?: DtwOptions & Prog
 
 /**
  * Pearson correlation of the pairs along the warping path (`method: 'dtw'`, default) or of equal positions
- * (`'pearson'`). Symmetric, diagonal 1; a constant series gives 0.
+ * (`'pearson'`). Symmetric, diagonal 1; a constant series gives 0. Under `'dtw'` NaN for a pair past `maxDistance`, or
+ * whose distance overflows.
  *
  * @throws (rejects) MidstreamerError as `lagMatrix`, and LENGTH_MISMATCH for unequal lengths under `'pearson'`
  * @example const { data } = await correlationMatrix(returns, { method: 'pearson' })
@@ -256,7 +265,7 @@ export function lcsAlign(a: Sequence, b: Sequence, options?: LcsOptions): Promis
 export function lcsMatrix(sequences: readonly Sequence[], options?: LcsOptions & Progress & { normalize?: 'max' | 'min' | 'dice' | 'none' }): Promise<Matrix>
 
 /**
- * Longest common subsequence of real values (LCSS): x and y match when |x-y| <= epsilon and |i-j| <= window. Returns
+ * Longest common subsequence of real values (LCSS, Vlachos et al. 2002): x and y match when |x-y| <= epsilon and |i-j| <= window. Returns
  * the raw length.
  *
  * @param options `epsilon`: in units of the values, finite and >= 0, required; `window`: in samples, default none
@@ -276,16 +285,16 @@ export function levenshtein(a: Sequence, b: Sequence, options?: LcsOptions): Pro
 /**
  * The other elastic distances, with their parameters and defaults (a parameter of another measure is INVALID_ARGUMENT):
  *
- * | measure | parameters | definition |
- * | --- | --- | --- |
- * | `'ddtw'` | none | squared cost, no root, on the Keogh-Pazzani derivative (length n-2; n < 3 is INVALID_ARGUMENT) |
- * | `'wdtw'` | g = 0.05 | squared cost times 1 / (1 + exp(-g (\|i-j\| - max(n,m)/2))), no root |
- * | `'adtw'` | penalty = 1 | squared cost, penalty added to every non-diagonal step, no root |
- * | `'erp'` | gap = 0 | \|.\|, borders are the sums of \|x - gap\| |
- * | `'edr'` | epsilon, required | raw edit count, match when \|x-y\| <= epsilon |
- * | `'msm'` | cost = 1 | move-split-merge |
- * | `'twe'` | nu = 0.001, lambda = 1 | \|.\|, series preceded by 0 |
- * | `'soft-dtw'` | gamma = 1 | squared cost; may be negative |
+ * | measure | parameters | definition | paper |
+ * | --- | --- | --- | --- |
+ * | `'ddtw'` | none | squared cost, no root, on derivatives (length n-2; n < 3 is INVALID_ARGUMENT) | Keogh and Pazzani, Derivative dynamic time warping, 2001 |
+ * | `'wdtw'` | g = 0.05 | squared cost times 1 / (1 + exp(-g (\|i-j\| - max(n,m)/2))), no root | Jeong, Jeong and Omitaomu, Weighted dynamic time warping for time series classification, 2011 |
+ * | `'adtw'` | penalty = 1 | squared cost, penalty added to every non-diagonal step, no root | Herrmann and Webb, Amercing: an intuitive and effective constraint for dynamic time warping, 2023 |
+ * | `'erp'` | gap = 0 | \|.\|, borders are the sums of \|x - gap\| | Chen and Ng, On the marriage of Lp-norms and edit distance, 2004 |
+ * | `'edr'` | epsilon, required | raw edit count, match when \|x-y\| <= epsilon | Chen, Ozsu and Oria, Robust and fast similarity search for moving object trajectories, 2005 |
+ * | `'msm'` | cost = 1 | move-split-merge | Stefan, Athitsos and Das, The move-split-merge metric for time series, 2013 |
+ * | `'twe'` | nu = 0.001, lambda = 1 | \|.\|, series preceded by 0 | Marteau, Time warp edit distance with stiffness adjustment for time series matching, 2009 |
+ * | `'soft-dtw'` | gamma = 1 | squared cost; may be negative | Cuturi and Blondel, Soft-DTW: a differentiable loss function for time-series, 2017 |
  */
 export type ElasticMeasure = 'ddtw' | 'wdtw' | 'adtw' | 'erp' | 'edr' | 'msm' | 'twe' | 'soft-dtw'
 

@@ -1,5 +1,5 @@
 // Runs the examples of docs/conventions.md against the built package: each line of a ```js block is an expression and,
-// after //, what it must give.
+// after //, what it must give. And README.md must have all its figures.
 
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -11,6 +11,8 @@ const AsyncFunction = (async () => {}).constructor
 
 /** Evaluates every example of a page. Its first block says what the examples may use. */
 export async function checkDocs(page = 'docs/conventions.md') {
+  const blank = readFileSync(join(root, 'README.md'), 'utf8').match(/\{\{\w*/g)
+  if (blank !== null) throw new Stop(`README.md still has ${blank.length} placeholders: ${blank[0]}}} ...`)
   const blocks = [...readFileSync(join(root, page), 'utf8').matchAll(/^```js\n([\s\S]*?)^```$/gm)].map((match) => match[1])
   const [prelude, ...examples] = blocks
   const require = createRequire(join(root, 'package.json'))

@@ -1,4 +1,4 @@
-// `npm start` in a clean clone: installs, builds, and shows the ten days most like today in 18 years of the S&P 500.
+// `npm start` in a clean clone: installs, builds, and shows the ten days most like today in 20 years of the S&P 500.
 
 import { Stop, Steps, main, run } from './steps.mjs'
 import { build } from './build.mjs'
