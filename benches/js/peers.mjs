@@ -44,17 +44,30 @@ function installPeer({ name, version, integrity }, log) {
   }
 }
 
+const BINARIES = { 'linux-x64': 'linux-x64-gnu', 'darwin-x64': 'darwin-x64', 'darwin-arm64': 'darwin-arm64' }
+
+/** Why neural-trader cannot be loaded here, or undefined: its tarball holds few binaries, the one for Linux needs glibc. */
+export function whyNoNeuralTrader() {
+  const platform = `${process.platform}-${process.arch}`
+  if (!(platform in BINARIES)) return `neural-trader has no binary for ${platform}`
+  // A glibc process reports its version; musl does not.
+  if (process.platform === 'linux' && !process.report.getReport().header.glibcVersionRuntime) {
+    return 'the Linux binary of neural-trader needs glibc, and this is musl'
+  }
+  return undefined
+}
+
 /**
- * Installs what is missing and loads everything. `neuralTrader` is null on a platform for which its
- * tarball holds no binary; the table then says so.
+ * Installs what is missing and loads everything. `neuralTrader` is null where `whyNoNeuralTrader` has a reason; the
+ * table then says so.
  */
 export function loadPeers(log = () => {}) {
   for (const peer of pinned) installPeer(peer, log)
   const load = createRequire(join(home, 'index.cjs'))
-  const binary = { 'linux-x64': 'linux-x64-gnu', 'darwin-x64': 'darwin-x64', 'darwin-arm64': 'darwin-arm64' }[`${process.platform}-${process.arch}`]
+  const binary = BINARIES[`${process.platform}-${process.arch}`]
   return {
     midstreamer: new (load('midstreamer').TemporalCompare)(),
-    neuralTrader: binary ? load(`./node_modules/neural-trader/neural-trader-rust/neural-trader.${binary}.node`) : null,
+    neuralTrader: whyNoNeuralTrader() ? null : load(`./node_modules/neural-trader/neural-trader-rust/neural-trader.${binary}.node`),
     Dtw: load('dtw'),
     DynamicTimeWarping: load('dynamic-time-warping'),
   }
