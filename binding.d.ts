@@ -36,7 +36,7 @@ export declare function dtwAlignLeftFirstSync(a: Float64Array, b: Float64Array):
 
 export declare function dtwBatch(query: Float64Array, values: Float64Array, ends: Float64Array, steps: number, metric: number, window: number, normalize: number, maxDistance: number, channels: number, job?: Job | undefined | null): Promise<Float64Array>
 
-export declare function dtwNearest(query: Float64Array, values: Float64Array, ends: Float64Array, steps: number, k: number, metric: number, window: number, normalize: number, maxDistance: number, channels: number, job?: Job | undefined | null): Promise<Array<NearestCandidate>>
+export declare function dtwNearest(query: Float64Array, values: Float64Array, ends: Float64Array, steps: number, k: number, metric: number, window: number, normalize: number, maxDistance: number, channels: number, job?: Job | undefined | null): Promise<NearestCandidates>
 
 export declare function dtwSync(a: Float64Array, b: Float64Array, metric: number, window: number, normalize: number, maxDistance: number, channels: number): number
 
@@ -89,10 +89,10 @@ export declare enum MatrixKind {
   PearsonCorrelation = 3,
 }
 
-/** One of the nearest candidates. */
-export interface NearestCandidate {
-  index: number
-  distance: number
+/** The nearest candidates as two arrays: a hundred thousand objects would take the JavaScript thread a while to make. */
+export interface NearestCandidates {
+  indices: Float64Array
+  distances: Float64Array
 }
 
 /** For the package's own tests, unreachable through the public entry points: panics in a synchronous call. */

@@ -11,11 +11,13 @@ import { generator, symbols, walk } from './support/random.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
-/** Runs a module in a fresh Node with the package imported as `m`; resolves to how it ended. */
-async function child(body, flags = []) {
+/** Runs a module in a fresh Node with the package imported as `m`, perhaps in `limit` KiB; resolves to how it ended. */
+async function child(body, flags = [], limit = undefined) {
   const code = `import * as m from '@neural-trader/midstreamer'\n${body}`
   const started = performance.now()
-  const process_ = spawn(process.execPath, [...flags, '--input-type=module', '-e', code], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
+  const node = [process.execPath, ...flags, '--input-type=module', '-e', code]
+  const [command, ...args] = limit === undefined ? node : ['sh', '-c', `ulimit -v ${limit} && exec "$0" "$@"`, ...node]
+  const process_ = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''
   let errors = ''
   process_.stdout.setEncoding('utf8').on('data', (text) => { output += text })
@@ -161,6 +163,29 @@ test('a hundred thousand calls do not grow memory', async () => {
   // A leak of 64 bytes a call would be 6 MiB of any of these.
   assert.ok(grown.heapUsed < 4 && grown.external < 4 && grown.arrayBuffers < 4, result.output)
   assert.ok(grown.rss < 30, result.output)
+})
+
+const skipLimit = process.platform !== 'linux' && 'ulimit -v is of Linux'
+
+test('memory for the copy of an input that cannot be had is TOO_LARGE', { skip: skipLimit }, async () => {
+  const calls = [
+    ['Float64Array', 'm.dtw(input, [1], { window: 0 })', 'a'],
+    ['Int32Array', 'm.lcs(input, [1])', 'a'],
+    ['Int32Array', 'm.levenshtein([1], input)', 'b'],
+    ['Float64Array', 'm.dtwBatch([1], { data: input, length: 1024 })', 'candidates.data'],
+  ]
+  // Room for the input and half a copy, above what Node itself reserves, which differs between releases and machines.
+  const bytes = 800 * 2 ** 20
+  const setup = (Type) => `m.version(); const input = new ${Type}(${bytes} / ${Type}.BYTES_PER_ELEMENT)`
+  const { output } = await child(String.raw`import { readFileSync } from 'node:fs'
+    ${setup('Float64Array')}
+    console.log(/VmSize:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1])`)
+  const limit = Number(output) + bytes / 2048
+  for (const [Type, call, argument] of calls) {
+    const result = await child(`${setup(Type)}
+      await ${call}.then(() => console.log('done'), (error) => console.log(error.code, error.message))`, [], limit)
+    assert.deepEqual([result.code, result.output], [0, `TOO_LARGE ${argument}: ${bytes} bytes could not be had`], `${call}: ${result.errors}`)
+  }
 })
 
 test('an aborted job gives its memory back', async () => {

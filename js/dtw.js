@@ -2,23 +2,23 @@
 // Dynamic time warping: one pair, one query against many, all pairs.
 
 const native = require('./native.js')
-const { failure, fromNative } = require('./errors.js')
-const { readOptions, record, oneOf, count, radius, bound, abortSignal, callback } = require('./options.js')
+const { failure, fromNative, isArray } = require('./errors.js')
+const { readOptions, checksOf, oneOf, count, radius, bound, abortSignal, callback } = require('./options.js')
 const { toSeries, toSeriesList, toCandidates } = require('./series.js')
 const { refuseLargeMatrix } = require('./matrix.js')
 const { run, throwIfAborted } = require('./task.js')
 
-const SYNC = record({
+const SYNC = checksOf({
   metric: oneOf('absolute', 'squared', 'euclidean'),
   window: radius,
   normalize: oneOf('none', 'zscore', 'minmax'),
   maxDistance: bound,
   channels: count,
 })
-const PAIR = record({ ...SYNC, signal: abortSignal })
-const MANY = record({ ...PAIR, onProgress: callback })
-const NEAREST = record({ ...MANY, k: count })
-const CORRELATION = record({ ...MANY, method: oneOf('dtw', 'pearson') })
+const PAIR = checksOf({ ...SYNC, signal: abortSignal })
+const MANY = checksOf({ ...PAIR, onProgress: callback })
+const NEAREST = checksOf({ ...MANY, k: count })
+const CORRELATION = checksOf({ ...MANY, method: oneOf('dtw', 'pearson') })
 
 // -1 crosses for "no window", and the names as their positions.
 const DEFAULTS = Object.freeze({ metric: 0, window: -1, normalize: 0, maxDistance: Infinity, channels: 1, k: 1, method: 0 })
@@ -47,9 +47,19 @@ async function dtwAlign(a, b, options) {
   throwIfAborted(o.signal)
   const x = toSeries('a', a)
   const y = toSeries('b', b)
-  const { distance, path, lag } = await run(o, 1, (job) =>
-    native.dtwAlign(x, y, o.metric, o.window, o.normalize, o.maxDistance, o.channels, job))
-  return { distance, similarity: path.length === 0 ? 0 : 1 / (1 + distance / (path.length / 2)), path, lag }
+  try {
+    const { distance, path, lag } = await run(o, 1, (job) =>
+      native.dtwAlign(x, y, o.metric, o.window, o.normalize, o.maxDistance, o.channels, job))
+    return { distance, similarity: path.length === 0 ? 0 : 1 / (1 + distance / (path.length / 2)), path, lag }
+  } catch (error) {
+    throw withLengths(error, x.length / o.channels, y.length / o.channels, o.window)
+  }
+}
+
+/** "a and b: 70000 x 70000 = 4900000000 cells are more than ...", where the addon only knows about cells. */
+function withLengths(error, n, m, window) {
+  if (error.code !== 'TOO_LARGE' || !/^\d+ cells/.test(error.message)) return error
+  return failure('TOO_LARGE', `a and b: ${n} x ${m}${window < 0 ? ' =' : `, of which in window ${window}`} ${error.message}`)
 }
 
 async function dtwBatch(query, candidates, options) {
@@ -66,14 +76,17 @@ async function dtwNearest(query, candidates, options) {
   throwIfAborted(o.signal)
   const q = toSeries('query', query)
   const c = toCandidates(candidates, o.channels)
-  return await run(o, c.count, (job) => native.dtwNearest(
+  const { indices, distances } = await run(o, c.count, (job) => native.dtwNearest(
     q, c.values, c.ends, c.steps, o.k, o.metric, o.window, o.normalize, o.maxDistance, o.channels, job))
+  const nearest = new Array(indices.length)
+  for (let i = 0; i < nearest.length; i++) nearest[i] = { index: indices[i], distance: distances[i] }
+  return nearest
 }
 
 /** All pairs of a list: the checks and the call that the three matrices share. */
 async function matrix(kind, series, o, check) {
   throwIfAborted(o.signal)
-  if (Array.isArray(series)) refuseLargeMatrix('series', series.length)
+  if (isArray(series)) refuseLargeMatrix('series', series.length)
   const { values, ends, count: size } = toSeriesList('series', series, check)
   const data = await run(o, (size * size - size) / 2, (job) => native.seriesMatrix(
     kind, values, ends, o.metric, o.window, o.normalize, o.maxDistance, o.channels, job))
@@ -92,10 +105,10 @@ async function correlationMatrix(series, options) {
   const o = readOptions(options, CORRELATION, DEFAULTS, 'correlationMatrix')
   if (o.method === 0) return await matrix(native.MatrixKind.WarpedCorrelation, series, o)
   let expected
-  return await matrix(native.MatrixKind.PearsonCorrelation, series, o, (values, index) => {
-    expected ??= values.length
-    if (values.length !== expected) {
-      throw failure('LENGTH_MISMATCH', `series[${index}] holds ${values.length} values and series[0] ${expected}: method 'pearson' needs equal lengths`)
+  return await matrix(native.MatrixKind.PearsonCorrelation, series, o, (length, index) => {
+    expected ??= length
+    if (length !== expected) {
+      throw failure('LENGTH_MISMATCH', `series[${index}] holds ${length} values and series[0] ${expected}: method 'pearson' needs equal lengths`)
     }
   })
 }

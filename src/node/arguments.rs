@@ -2,7 +2,7 @@
 //!
 //! Everything crosses as f64, because napi's integer conversions wrap silently (`-1` becomes 4294967295).
 
-use super::errors::{Code, input, invalid};
+use super::errors::{Code, input, invalid, no_memory};
 use crate::kernels::dtw::{DtwOptions, Metric};
 use crate::kernels::normalize::Normalize;
 use crate::search::Candidates;
@@ -60,9 +60,24 @@ pub(super) fn series<'a>(name: &str, values: &'a [f64], channels: f64) -> Result
     Series::new(name, values, natural("channels", channels)?).map_err(input)
 }
 
+/// A copy of JavaScript memory, or TOO_LARGE: an input can be as large as memory itself, and an allocation that fails
+/// otherwise ends the process.
+pub(super) fn copy<T: Copy>(name: &str, values: &[T]) -> Result<Vec<T>, Error<Code>> {
+    let mut own = room(name, values.len())?;
+    own.extend_from_slice(values);
+    Ok(own)
+}
+
+fn room<T>(name: &str, length: usize) -> Result<Vec<T>, Error<Code>> {
+    let mut empty = Vec::new();
+    let bytes = length.saturating_mul(size_of::<T>());
+    empty.try_reserve_exact(length).map_err(|_| no_memory(name, bytes))?;
+    Ok(empty)
+}
+
 /// A copy, for work that goes on after the call.
 pub(super) fn series_buf(name: &str, values: &[f64], channels: f64) -> Result<SeriesBuf, Error<Code>> {
-    SeriesBuf::new(name, values.to_vec(), natural("channels", channels)?).map_err(input)
+    SeriesBuf::new(name, copy(name, values)?, natural("channels", channels)?).map_err(input)
 }
 
 /// Candidates as the facade packs them: all values in one run. With `steps` above 0 they are rows of that many
@@ -77,9 +92,11 @@ pub(super) fn candidates(
     let channels = natural("channels", channels)?;
     if steps > 0.0 {
         let steps = natural("length", steps)?;
-        return Candidates::from_block(&format!("{name}.data"), values.to_vec(), steps, channels)
-            .map_err(input);
+        let name = format!("{name}.data");
+        return Candidates::from_block(&name, copy(&name, values)?, steps, channels).map_err(input);
     }
+    // Given back at once: the list is copied as it is checked, and this asks beforehand whether the copy can be had.
+    drop(room::<f64>(name, values.len())?);
     Candidates::from_list(name, runs(name, values, ends)?, channels).map_err(input)
 }
 

@@ -1,12 +1,12 @@
 //! DTW of a pair, of one query against many, and of all pairs.
 
-use super::arguments::{candidates, dtw_options, natural, series, series_buf};
+use super::arguments::{candidates, copy, dtw_options, natural, series, series_buf};
 use super::errors::{Code, input, kernel};
-use super::task::{Job, promise};
+use super::task::{Job, pair_promise, promise};
 use crate::kernels::Interrupt;
 use crate::kernels::dtw::{self, Alignment};
 use crate::kernels::simd::Level;
-use crate::search::{self, Candidates, CorrelationMethod, Neighbor};
+use crate::search::{self, Candidates, CorrelationMethod};
 use napi::bindgen_prelude::{Float64Array, PromiseRaw, Uint32Array};
 use napi::{Env, Error};
 use napi_derive::napi;
@@ -40,7 +40,7 @@ pub fn dtw<'env>(
 ) -> Result<PromiseRaw<'env, f64>, Error<Code>> {
     let options = dtw_options(metric, window, normalize, max_distance)?;
     let (a, b) = (series_buf("a", a, channels)?, series_buf("b", b, channels)?);
-    promise(
+    pair_promise(
         env,
         job,
         move |job| dtw::distance(Level::best(), a.as_series(), b.as_series(), &options, job.interrupt()),
@@ -108,7 +108,7 @@ pub fn dtw_align<'env>(
 ) -> Result<PromiseRaw<'env, WarpingPath>, Error<Code>> {
     let options = dtw_options(metric, window, normalize, max_distance)?;
     let (a, b) = (series_buf("a", a, channels)?, series_buf("b", b, channels)?);
-    promise(
+    pair_promise(
         env,
         job,
         move |job| {
@@ -128,8 +128,10 @@ pub fn pattern_batch_sync(
 ) -> Result<Float64Array, Error<Code>> {
     let pattern = series("pattern", pattern, 1.0)?;
     let steps = natural("patternLength", steps)?;
-    let blocks = Candidates::from_block("historical", historical.to_vec(), steps, 1).map_err(input)?;
-    search::dtw_batch(pattern, &blocks, &dtw::DtwOptions::default(), &search::Job::new())
+    let blocks = copy("historical", historical)?;
+    let blocks = Candidates::from_block("historical", blocks, steps, 1).map_err(input)?;
+    let options = dtw::DtwOptions::default();
+    search::blocking(|| search::dtw_batch(pattern, &blocks, &options, &search::Job::new()))
         .map(Float64Array::from)
         .map_err(kernel)
 }
@@ -159,14 +161,14 @@ pub fn dtw_batch<'env>(
     )
 }
 
-/// One of the nearest candidates.
+/// The nearest candidates as two arrays: a hundred thousand objects would take the JavaScript thread a while to make.
 #[napi(object, object_from_js = false)]
-pub struct NearestCandidate {
-    pub index: f64,
-    pub distance: f64,
+pub struct NearestCandidates {
+    pub indices: Float64Array,
+    pub distances: Float64Array,
 }
 
-#[napi(catch_unwind, ts_return_type = "Promise<Array<NearestCandidate>>")]
+#[napi(catch_unwind, ts_return_type = "Promise<NearestCandidates>")]
 pub fn dtw_nearest<'env>(
     env: &'env Env,
     query: &[f64],
@@ -180,7 +182,7 @@ pub fn dtw_nearest<'env>(
     max_distance: f64,
     channels: f64,
     job: Option<&Job>,
-) -> Result<PromiseRaw<'env, Vec<NearestCandidate>>, Error<Code>> {
+) -> Result<PromiseRaw<'env, NearestCandidates>, Error<Code>> {
     let options = dtw_options(metric, window, normalize, max_distance)?;
     let k = natural("k", k)?;
     let query = series_buf("query", query, channels)?;
@@ -188,11 +190,14 @@ pub fn dtw_nearest<'env>(
     promise(
         env,
         job,
-        move |job| search::dtw_nearest(query.as_series(), &candidates, &options, k, job),
-        |nearest| {
-            let as_object = |x: Neighbor| NearestCandidate { index: x.index as f64, distance: x.distance };
-            nearest.into_iter().map(as_object).collect()
+        move |job| {
+            let nearest = search::dtw_nearest(query.as_series(), &candidates, &options, k, job)?;
+            Ok(nearest
+                .into_iter()
+                .map(|x| (x.index as f64, x.distance))
+                .unzip::<f64, f64, Vec<f64>, Vec<f64>>())
         },
+        |(indices, distances)| NearestCandidates { indices: indices.into(), distances: distances.into() },
     )
 }
 

@@ -2,7 +2,7 @@
 
 use super::arguments::{candidates, series_buf, window};
 use super::errors::{Code, invalid};
-use super::task::{Job, promise};
+use super::task::{Job, pair_promise, promise};
 use crate::kernels::elastic::{self, Measure};
 use crate::kernels::simd::Level;
 use crate::search;
@@ -69,7 +69,7 @@ pub fn elastic<'env>(
     let (a, b) = (series_buf("a", a, 1.0)?, series_buf("b", b, 1.0)?);
     refuse_short("a", a.as_series(), measure)?;
     refuse_short("b", b.as_series(), measure)?;
-    promise(
+    pair_promise(
         env,
         job,
         move |job| {

@@ -42,6 +42,11 @@ pub(super) fn invalid(reason: impl Into<String>) -> Error<Code> {
     Error::new(Code::InvalidArgument, reason.into())
 }
 
+/// Memory for what a caller passed, which the system refused: nothing that may end the process.
+pub(super) fn no_memory(name: &str, bytes: usize) -> Error<Code> {
+    Error::new(Code::TooLarge, format!("{name}: {bytes} bytes could not be had"))
+}
+
 pub(super) fn input(error: InputError) -> Error<Code> {
     let code = match error {
         InputError::Empty { .. } => Code::EmptySeries,

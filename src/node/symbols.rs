@@ -1,9 +1,9 @@
 //! LCS and Levenshtein of sequences of symbols, LCSS of series. The facade has turned every kind of sequence into
 //! numbers that are equal where the symbols are.
 
-use super::arguments::{runs, series_buf, window};
+use super::arguments::{copy, runs, series_buf, window};
 use super::errors::{Code, invalid, kernel};
-use super::task::{Job, promise};
+use super::task::{Job, pair_promise, promise};
 use crate::kernels::simd::Level;
 use crate::kernels::{Interrupt, lcs, lcss, levenshtein};
 use crate::search::{self, LcsRatio};
@@ -23,8 +23,13 @@ pub fn lcs<'env>(
     b: &[u32],
     job: Option<&Job>,
 ) -> Result<PromiseRaw<'env, f64>, Error<Code>> {
-    let (a, b) = (a.to_vec(), b.to_vec());
-    promise(env, job, move |job| lcs::length(Level::best(), &a, &b, job.interrupt()), |length| length as f64)
+    let (a, b) = (copy("a", a)?, copy("b", b)?);
+    pair_promise(
+        env,
+        job,
+        move |job| lcs::length(Level::best(), &a, &b, job.interrupt()),
+        |length| length as f64,
+    )
 }
 
 /// Equal symbols of both sequences, in order.
@@ -41,8 +46,8 @@ pub fn lcs_align<'env>(
     b: &[u32],
     job: Option<&Job>,
 ) -> Result<PromiseRaw<'env, CommonPositions>, Error<Code>> {
-    let (a, b) = (a.to_vec(), b.to_vec());
-    promise(
+    let (a, b) = (copy("a", a)?, copy("b", b)?);
+    pair_promise(
         env,
         job,
         move |job| {
@@ -71,7 +76,8 @@ pub fn lcs_matrix<'env>(
     normalization: LcsNormalization,
     job: Option<&Job>,
 ) -> Result<PromiseRaw<'env, Float64Array>, Error<Code>> {
-    let sequences: Vec<Vec<u32>> = runs("sequences", symbols, ends)?.map(<[u32]>::to_vec).collect();
+    let sequences: Vec<Vec<u32>> =
+        runs("sequences", symbols, ends)?.map(|run| copy("sequences", run)).collect::<Result<_, _>>()?;
     let ratio = match normalization {
         LcsNormalization::Max => LcsRatio::Max,
         LcsNormalization::Min => LcsRatio::Min,
@@ -95,7 +101,7 @@ pub fn lcss<'env>(
     }
     let window = self::window(window)?;
     let (a, b) = (series_buf("a", a, 1.0)?, series_buf("b", b, 1.0)?);
-    promise(
+    pair_promise(
         env,
         job,
         move |job| {
@@ -117,8 +123,8 @@ pub fn levenshtein<'env>(
     b: &[u32],
     job: Option<&Job>,
 ) -> Result<PromiseRaw<'env, f64>, Error<Code>> {
-    let (a, b) = (a.to_vec(), b.to_vec());
-    promise(
+    let (a, b) = (copy("a", a)?, copy("b", b)?);
+    pair_promise(
         env,
         job,
         move |job| levenshtein::distance(Level::best(), &a, &b, job.interrupt()),

@@ -40,7 +40,8 @@ impl Job {
     }
 }
 
-/// Runs `work` on the thread pool; the promise holds what `convert` makes of its result on the JavaScript thread.
+/// Runs `work`, a batch or a matrix, on the thread pool; the promise holds what `convert` makes of its result on the
+/// JavaScript thread.
 ///
 /// `work` owns its inputs, so they are freed before the promise settles. A panic in it rejects with INTERNAL.
 pub(super) fn promise<'env, T, V>(
@@ -53,10 +54,38 @@ where
     T: Send + 'static,
     V: ToNapiValue + 'static,
 {
+    promise_on(search::spawn, env, job, work, convert)
+}
+
+/// The same for `work` on one pair, on threads that no batch holds.
+pub(super) fn pair_promise<'env, T, V>(
+    env: &'env Env,
+    job: Option<&Job>,
+    work: impl FnOnce(&search::Job) -> Result<T, KernelError> + Send + 'static,
+    convert: impl FnOnce(T) -> V + 'static,
+) -> Result<PromiseRaw<'env, V>, Error<Code>>
+where
+    T: Send + 'static,
+    V: ToNapiValue + 'static,
+{
+    promise_on(search::spawn_pair, env, job, work, convert)
+}
+
+fn promise_on<'env, T, V>(
+    spawn: fn(Box<dyn FnOnce() + Send>),
+    env: &'env Env,
+    job: Option<&Job>,
+    work: impl FnOnce(&search::Job) -> Result<T, KernelError> + Send + 'static,
+    convert: impl FnOnce(T) -> V + 'static,
+) -> Result<PromiseRaw<'env, V>, Error<Code>>
+where
+    T: Send + 'static,
+    V: ToNapiValue + 'static,
+{
     let job = job.map(|job| job.0.clone()).unwrap_or_default();
     let ticket = unsettled::enter(env, job.clone())?;
     let (sender, receiver) = oneshot::channel();
-    search::spawn(move || {
+    spawn(Box::new(move || {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             // Cancelled while it waited for a thread: the inputs are dropped without a look at them.
             job.interrupt().check()?;
@@ -68,7 +97,7 @@ where
         };
         // Nobody receives when the JavaScript environment has ended meanwhile; then nobody misses the result.
         drop(sender.send(outcome));
-    });
+    }));
     let settle = async move {
         Ok(receiver
             .await
