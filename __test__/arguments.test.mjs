@@ -157,6 +157,71 @@ test('unknown options are named, with the nearest known one', async () => {
   await rejects(() => dtwMatrix([good], { method: 'dtw' }), 'INVALID_ARGUMENT', '"method"')
 })
 
+test('an option of another function or measure is omitted when it is undefined', async () => {
+  assert.equal(dtwSync([1], [3], { signal: undefined, k: undefined, epsilon: undefined }), 2)
+  assert.equal(await dtw([1], [3], { onProgress: undefined }), 2)
+  assert.equal(lcsSync('ab', 'b', { signal: undefined }), 1)
+  const options = { window: undefined, g: undefined, penalty: undefined, gap: 0, epsilon: undefined, cost: undefined, gamma: undefined }
+  assert.equal(await elastic('erp', [1, 2, 3], [1, 3], options), 2)
+  await rejects(() => elastic('erp', good, good, { g: null }), 'INVALID_ARGUMENT', '"g"')
+})
+
+test('properties that others put on Object.prototype are no options', async () => {
+  Object.defineProperty(Object.prototype, 'stranger', { value: 1, enumerable: true, configurable: true })
+  Object.defineProperty(Object.prototype, 'window', { value: 'x', enumerable: true, configurable: true })
+  try {
+    assert.equal(dtwSync([0, 1], [1, 1], { metric: 'squared' }), 1)
+    assert.equal(vm.runInNewContext('Object.prototype.stranger = 1; f([1], [3], { window: 0 })', { f: dtwSync }), 2)
+    throws(() => dtwSync(good, good, { windwo: 1 }), 'INVALID_ARGUMENT', '"windwo"')
+  } finally {
+    delete Object.prototype.stranger
+    delete Object.prototype.window
+  }
+  assert.equal(dtwSync([1], [3], Object.assign(Object.create(null), { window: 0 })), 2)
+})
+
+test('a revoked Proxy', async () => {
+  const revoked = () => {
+    const { proxy, revoke } = Proxy.revocable([], {})
+    revoke()
+    return proxy
+  }
+  await everySeries(revoked, 'INVALID_ARGUMENT')
+  for (const [name, call] of TAKES_SEQUENCES) await rejects(() => call(revoked()), 'INVALID_ARGUMENT', name)
+  for (const call of [dtwMatrix, lagMatrix, correlationMatrix, lcsMatrix]) await rejects(() => call(revoked()), 'INVALID_ARGUMENT')
+  await rejects(() => dtwBatch(good, revoked()), 'INVALID_ARGUMENT', 'candidates')
+  await rejects(() => dtw(good, [revoked()]), 'INVALID_ARGUMENT', 'b[0]')
+  await rejects(() => dtw(good, good, revoked()), 'INVALID_ARGUMENT', 'options')
+  await rejects(() => dtw(good, good, { signal: revoked() }), 'INVALID_ARGUMENT', 'signal')
+  throws(() => dtwSync(good, good, revoked()), 'INVALID_ARGUMENT', 'options')
+})
+
+/** A list whose second entry takes the memory of the first when it is read. */
+function treacherous(first, second) {
+  return Object.defineProperty([first, null], 1, { get() { detached(first); return second } })
+}
+
+test('a getter that detaches what was read before', async () => {
+  for (const make of [() => Float64Array.of(1, 2, 3), () => Float32Array.of(1, 2, 3)]) {
+    for (const call of [(list) => dtwBatch(good, list), dtwMatrix, (list) => elasticBatch('msm', good, list)]) {
+      await rejects(() => call(treacherous(make(), [1])), 'INVALID_ARGUMENT', '[0]', 'detached')
+    }
+  }
+  const symbols = Int32Array.of(1, 2)
+  const taking = Object.defineProperty([1, 2], 1, { get() { if (symbols.length > 0) detached(symbols); return 2 } })
+  await rejects(() => lcsMatrix([symbols, taking]), 'INVALID_ARGUMENT', 'sequences[0]', 'detached')
+  const first = Float64Array.of(1, 2, 3)
+  const row = Object.defineProperty([1, 2, 3], 1, { get() { if (first.length > 0) detached(first); return 2 } })
+  await rejects(() => dtwBatch(good, [row, first]), 'INVALID_ARGUMENT', 'candidates[1]', 'detached')
+})
+
+test('rows of a list that change their length while it is read', { skip: typeof ArrayBuffer.prototype.resize !== 'function' && 'no resizable ArrayBuffer' }, async () => {
+  const buffer = new ArrayBuffer(32, { maxByteLength: 64 })
+  const first = new Float64Array(buffer)
+  const list = Object.defineProperty([first, null], 1, { get() { buffer.resize(16); return [1] } })
+  await rejects(() => dtwBatch(good, list), 'INVALID_ARGUMENT', 'candidates[0] changed its length')
+})
+
 test('options that are no object', async () => {
   for (const options of [null, [], 5, 'window', true, Symbol('x'), () => {}, 5n]) {
     throws(() => dtwSync(good, good, options), 'INVALID_ARGUMENT', 'options of dtwSync must be an object')
@@ -299,7 +364,7 @@ test('elastic: measures, parameters of others, domains', async () => {
     for (const window of [-1, 0.5, NaN]) await rejects(() => elastic(measure, good, good, { ...required, window }), 'INVALID_ARGUMENT', 'window must be')
   }
   await rejects(() => elastic('edr', good, good), 'INVALID_ARGUMENT', 'epsilon')
-  await rejects(() => elastic('edr', good, good, {}), 'INVALID_ARGUMENT', 'epsilon')
+  await rejects(() => elastic('edr', good, good, {}), 'INVALID_ARGUMENT', "elastic measure 'edr' needs options.epsilon, got undefined")
 })
 
 test('ddtw needs three values', async () => {
@@ -316,7 +381,8 @@ test('work beyond the limits is TOO_LARGE at once', async () => {
   const many = new Array(11_586).fill(one)
   for (const call of [dtwMatrix, lagMatrix, correlationMatrix, lcsMatrix]) await rejects(() => call(many), 'TOO_LARGE', '11586')
   const long = new Float64Array(70_000)
-  await rejects(() => dtwAlign(long, long), 'TOO_LARGE')
+  await rejects(() => dtwAlign(long, long), 'TOO_LARGE', 'a and b: 70000 x 70000 = 4900000000 cells are more than the limit of 4000000000')
+  await rejects(() => dtwAlign(long, long, { channels: 1, window: 50_000 }), 'TOO_LARGE', 'a and b: 70000 x 70000, of which in window 50000 ')
   await rejects(() => lagMatrix([long, long]), 'TOO_LARGE')
   await rejects(() => correlationMatrix([long, long]), 'TOO_LARGE')
   assert.ok(performance.now() - started < 10_000)
@@ -349,4 +415,5 @@ test('MidstreamerError: fields and inspection', () => {
   assert.equal(String(error), 'MidstreamerError: what')
   assert.equal(new MidstreamerError('what').code, 'INTERNAL')
   assert.ok(!('cause' in new MidstreamerError('what')))
+  for (const options of [null, 5, 'x']) throws(() => new MidstreamerError('what', options), 'INVALID_ARGUMENT', 'options of MidstreamerError')
 })

@@ -3,7 +3,7 @@
 
 const native = require('./native.js')
 const { invalid, show } = require('./errors.js')
-const { readOptions, record, radius, finite, nonNegative, positive, abortSignal, callback } = require('./options.js')
+const { readOptions, checksOf, record, radius, finite, nonNegative, positive, abortSignal, callback } = require('./options.js')
 const { toSeries, toCandidates } = require('./series.js')
 const { run, throwIfAborted } = require('./task.js')
 
@@ -22,8 +22,8 @@ function measure(kind, first, second) {
     kind,
     first: first?.name,
     second: second?.name,
-    pair: record(checks),
-    batch: record({ ...checks, onProgress: callback }),
+    pair: checksOf(checks),
+    batch: checksOf({ ...checks, onProgress: callback }),
     defaults: Object.freeze(defaults),
   }
 }
@@ -49,7 +49,7 @@ function lookUp(name) {
 /** A parameter as it crosses: 0 where the measure has none. */
 function parameter(o, name, measureName) {
   if (name === undefined) return 0
-  if (o[name] === undefined) throw invalid(`elastic measure '${measureName}' needs options.${name}`)
+  if (o[name] === undefined) throw invalid(`elastic measure '${measureName}' needs options.${name}, got undefined`)
   return o[name]
 }
 

@@ -10,6 +10,7 @@ const CODES = new Set([
 
 class MidstreamerError extends Error {
   constructor(message, options = {}) {
+    if (options === null || typeof options !== 'object') throw invalid(`options of MidstreamerError must be an object, got ${show(options)}`)
     super(message, 'cause' in options ? { cause: options.cause } : undefined)
     this.code = options.code ?? 'INTERNAL'
   }
@@ -32,6 +33,15 @@ function fromNative(error) {
   return new MidstreamerError(`internal error: ${error?.message ?? error}`, { code: 'INTERNAL', cause: error })
 }
 
+/** Array.isArray, which throws on a revoked Proxy; that one is neither an array nor anything else: undefined. */
+function isArray(value) {
+  try {
+    return Array.isArray(value)
+  } catch {
+    return undefined
+  }
+}
+
 /** A value for an error message: short, on one line, whatever it is. */
 function show(value) {
   switch (typeof value) {
@@ -43,11 +53,11 @@ function show(value) {
     default: return String(value)
   }
   if (value === null) return 'null'
-  if (Array.isArray(value)) return 'an array'
+  if (isArray(value)) return 'an array'
   // A hostile object may throw here, and the message must still be made.
   let name
   try { name = value.constructor?.name } catch { name = undefined }
   return typeof name === 'string' && name !== '' && name !== 'Object' ? `an object of class ${name}` : 'an object'
 }
 
-module.exports = { MidstreamerError, failure, invalid, fromNative, show }
+module.exports = { MidstreamerError, failure, invalid, fromNative, isArray, show }

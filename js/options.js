@@ -1,7 +1,7 @@
 'use strict'
 // Options: every name known, every value checked, every property read once.
 
-const { invalid, show } = require('./errors.js')
+const { invalid, isArray, show } = require('./errors.js')
 
 /** One of `names`, as its position. */
 function oneOf(...names) {
@@ -43,7 +43,7 @@ function positive(name, value) {
 }
 
 function abortSignal(name, value) {
-  if (value !== null && typeof value === 'object' && typeof value.aborted === 'boolean'
+  if (value !== null && typeof value === 'object' && isArray(value) === false && typeof value.aborted === 'boolean'
     && typeof value.addEventListener === 'function' && typeof value.removeEventListener === 'function') return value
   throw invalid(`${name} must be an AbortSignal, got ${show(value)}`)
 }
@@ -53,20 +53,46 @@ function callback(name, value) {
   throw invalid(`${name} must be a function, got ${show(value)}`)
 }
 
+/** Every name that is an option somewhere in this API: such a one with the value undefined is omitted everywhere. */
+const NAMES = new Set()
+
+/** The checks of a function, by name. */
+function checksOf(fields) {
+  for (const name in fields) NAMES.add(name)
+  return record(fields)
+}
+
+/** Whether this is the Object.prototype of some realm: what others put there is no option. */
+function isRoot(object) {
+  return Object.getPrototypeOf(object) === null && Object.hasOwn(object, 'hasOwnProperty')
+}
+
+/** The object and its prototypes, for options may be inherited and may be the getters of a class. */
+function layersOf(options) {
+  const layers = []
+  for (let layer = options; layer !== null && (layer === options || !isRoot(layer)); layer = Object.getPrototypeOf(layer)) layers.push(layer)
+  return layers
+}
+
 /**
- * Reads `options` by `checks`, a null-prototype record of name -> check. Absent and undefined options keep what
- * `defaults` says. `context` ends the message about an unknown name, e.g. "elastic('erp')".
+ * Reads `options` by `checks`, a record of `checksOf`. Absent and undefined options keep what `defaults` says.
+ * `context` ends the message about an unknown name, e.g. "elastic('erp')".
  */
 function readOptions(options, checks, defaults, context) {
   if (options === undefined) return defaults
-  if (options === null || typeof options !== 'object' || Array.isArray(options)) {
+  if (options === null || typeof options !== 'object' || isArray(options) !== false) {
     throw invalid(`options of ${context} must be an object, got ${show(options)}`)
   }
-  for (const name in options) {
-    if (!(name in checks)) throw unknown(name, Object.keys(checks), context)
+  const layers = layersOf(options)
+  for (const layer of layers) {
+    for (const name of Object.keys(layer)) {
+      if (name in checks || (NAMES.has(name) && options[name] === undefined)) continue
+      throw unknown(name, Object.keys(checks), context)
+    }
   }
   const read = { ...defaults }
   for (const name in checks) {
+    if (!layers.some((layer) => Object.hasOwn(layer, name))) continue
     const value = options[name]
     if (value !== undefined) read[name] = checks[name](name, value)
   }
@@ -100,4 +126,4 @@ function record(fields) {
   return Object.assign(Object.create(null), fields)
 }
 
-module.exports = { readOptions, record, oneOf, count, radius, bound, finite, nonNegative, positive, abortSignal, callback }
+module.exports = { readOptions, checksOf, record, oneOf, count, radius, bound, finite, nonNegative, positive, abortSignal, callback }

@@ -3,7 +3,7 @@
 // Whatever is 32 bits already (signals, states, UTF-16 code units) goes as it is; other numbers and strings are
 // numbered in the order of their first appearance, with one dictionary for all sequences of a call.
 
-const { failure, invalid, show } = require('./errors.js')
+const { failure, invalid, isArray, show } = require('./errors.js')
 const { kindOf, refuseDetached, allocate, unshared, pack } = require('./series.js')
 
 const TEXT = 'a string'
@@ -19,7 +19,7 @@ function kindOfSequence(name, value) {
     if (value.length === 0) refuseDetached(name, value)
     return NUMBERS
   }
-  if (!Array.isArray(value)) {
+  if (!isArray(value)) {
     throw invalid(`${name} must be an Int32Array, a Uint8Array, a string or an array of numbers or strings, got ${show(value)}`)
   }
   if (value.length === 0) return ANY
@@ -152,7 +152,7 @@ function toSymbolPair(a, b) {
 
 /** A list of sequences, packed. */
 function toSymbolList(name, sequences) {
-  if (!Array.isArray(sequences)) throw invalid(`${name} must be an array of sequences, got ${show(sequences)}`)
+  if (!isArray(sequences)) throw invalid(`${name} must be an array of sequences, got ${show(sequences)}`)
   // A copy, without holes, because sequences are looked at more than once.
   const arrays = toSymbols((i) => `${name}[${i}]`, Array.from(sequences))
   return { ...pack(name, arrays, Uint32Array), count: arrays.length }

@@ -2,7 +2,7 @@
 // Series and candidates as users pass them, into Float64Arrays for the addon. Whether the values are finite is
 // checked there, at memory speed; here is only what Rust cannot see: types, holes, shared and detached memory.
 
-const { failure, invalid, show } = require('./errors.js')
+const { failure, invalid, isArray, show } = require('./errors.js')
 
 // The tag of the prototype cannot be faked by an instance and works across realms (vm contexts, jest), where
 // instanceof does not.
@@ -78,14 +78,22 @@ function toValues(name, value) {
     copy.set(value)
     return copy
   }
-  if (Array.isArray(value)) return fromNumbers(name, value)
-  throw invalid(`${name} must be a Float64Array, a Float32Array or an array of numbers, got ${show(value)}`)
+  if (isArray(value)) return fromNumbers(name, value)
+  throw noSeries(name, value)
+}
+
+function noSeries(name, value) {
+  return invalid(`${name} must be a Float64Array, a Float32Array or an array of numbers, got ${show(value)}`)
+}
+
+function empty(name) {
+  return failure('EMPTY_SERIES', `${name} is empty: a series needs at least one value`)
 }
 
 /** A series of one value or more. */
 function toSeries(name, value) {
   const values = toValues(name, value)
-  if (values.length === 0) throw failure('EMPTY_SERIES', `${name} is empty: a series needs at least one value`)
+  if (values.length === 0) throw empty(name)
   return values
 }
 
@@ -93,7 +101,11 @@ function toSeries(name, value) {
 function pack(name, arrays, Type) {
   const ends = new Float64Array(arrays.length)
   let total = 0
-  for (let i = 0; i < arrays.length; i++) ends[i] = total += arrays[i].length
+  for (let i = 0; i < arrays.length; i++) {
+    // A getter among the later arrays can have taken the memory of an earlier one.
+    refuseDetached(`${name}[${i}]`, arrays[i])
+    ends[i] = total += arrays[i].length
+  }
   const values = allocate(name, Type, total)
   for (let i = 0, start = 0; i < arrays.length; start = ends[i++]) values.set(arrays[i], start)
   return { values, ends }
@@ -101,21 +113,63 @@ function pack(name, arrays, Type) {
 
 const NO_ENDS = new Float64Array(0)
 
-/** A list of series, packed; `check(values, index)` sees each. */
-function toSeriesList(name, list, check) {
-  if (!Array.isArray(list)) throw invalid(`${name} must be an array of series, got ${show(list)}`)
-  const arrays = new Array(list.length)
-  for (let i = 0; i < arrays.length; i++) {
-    arrays[i] = toSeries(`${name}[${i}]`, list[i])
-    check?.(arrays[i], i)
+/** The length of row `index` of a list, once its type is known to be right; names are made for errors only. */
+function lengthOfRow(name, index, row) {
+  const kind = kindOf(row)
+  if (kind === undefined ? !isArray(row) : kind !== 'Float64Array' && kind !== 'Float32Array') {
+    throw noSeries(`${name}[${index}]`, row)
   }
-  return { ...pack(name, arrays, Float64Array), steps: 0, count: arrays.length }
+  const length = row.length
+  if (length === 0) {
+    if (kind !== undefined) refuseDetached(`${name}[${index}]`, row)
+    throw empty(`${name}[${index}]`)
+  }
+  // Before memory is asked for: a sparse array can claim four billion values.
+  if (kind === undefined && typeof row[length - 1] !== 'number') throw notANumber(`${name}[${index}]`, length - 1, row)
+  return length
+}
+
+/**
+ * A list of series, packed; `check(length, index)` sees each. The values go straight into the packed array: an array
+ * for each of a hundred thousand rows would hold up the event loop for longer than the copying.
+ */
+function toSeriesList(name, list, check) {
+  if (!isArray(list)) throw invalid(`${name} must be an array of series, got ${show(list)}`)
+  const count = list.length
+  const rows = new Array(count)
+  const ends = new Float64Array(count)
+  let total = 0
+  for (let i = 0; i < count; i++) {
+    rows[i] = list[i]
+    const length = lengthOfRow(name, i, rows[i])
+    check?.(length, i)
+    ends[i] = total += length
+  }
+  const values = allocate(name, Float64Array, total)
+  for (let i = 0, at = 0; i < count; i++) {
+    const row = rows[i]
+    const length = ends[i] - at
+    if (kindOf(row) === undefined) {
+      for (let k = 0; k < length; k++) {
+        const x = row[k]
+        if (typeof x !== 'number') throw notANumber(`${name}[${i}]`, k, row)
+        values[at + k] = x
+      }
+    } else {
+      // A getter in the list can have detached or resized it since.
+      refuseDetached(`${name}[${i}]`, row)
+      if (row.length !== length) throw invalid(`${name}[${i}] changed its length while the list was read`)
+      values.set(row, at)
+    }
+    at = ends[i]
+  }
+  return { values, ends, steps: 0, count }
 }
 
 /** Candidates, packed: rows of `steps` time steps, or with steps 0 a list with ends. */
 function toCandidates(candidates, channels) {
-  if (Array.isArray(candidates)) return toSeriesList('candidates', candidates)
-  if (candidates === null || typeof candidates !== 'object' || kindOf(candidates) !== undefined) {
+  if (isArray(candidates)) return toSeriesList('candidates', candidates)
+  if (candidates === null || typeof candidates !== 'object' || isArray(candidates) === undefined || kindOf(candidates) !== undefined) {
     throw invalid(`candidates must be { data, length } or an array of series, got ${show(candidates)}`)
   }
   const { data, length: steps } = candidates

@@ -2,17 +2,17 @@
 // Longest common subsequences, edit distance, and LCSS of real values.
 
 const native = require('./native.js')
-const { fromNative, invalid, show } = require('./errors.js')
-const { readOptions, record, oneOf, radius, nonNegative, abortSignal, callback } = require('./options.js')
+const { fromNative, invalid, isArray, show } = require('./errors.js')
+const { readOptions, checksOf, oneOf, radius, nonNegative, abortSignal, callback } = require('./options.js')
 const { toSeries } = require('./series.js')
 const { toSymbolPair, toSymbolList } = require('./sequence.js')
 const { refuseLargeMatrix } = require('./matrix.js')
 const { run, throwIfAborted } = require('./task.js')
 
-const NONE = record({})
-const PAIR = record({ signal: abortSignal })
-const MATRIX = record({ normalize: oneOf('max', 'min', 'dice', 'none'), signal: abortSignal, onProgress: callback })
-const LCSS = record({ epsilon: nonNegative, window: radius, signal: abortSignal })
+const NONE = checksOf({})
+const PAIR = checksOf({ signal: abortSignal })
+const MATRIX = checksOf({ normalize: oneOf('max', 'min', 'dice', 'none'), signal: abortSignal, onProgress: callback })
+const LCSS = checksOf({ epsilon: nonNegative, window: radius, signal: abortSignal })
 const DEFAULTS = Object.freeze({ normalize: 0, window: -1 })
 
 function lcsSync(a, b, options) {
@@ -45,7 +45,7 @@ async function lcsAlign(a, b, options) {
 async function lcsMatrix(sequences, options) {
   const o = readOptions(options, MATRIX, DEFAULTS, 'lcsMatrix')
   throwIfAborted(o.signal)
-  if (Array.isArray(sequences)) refuseLargeMatrix('sequences', sequences.length)
+  if (isArray(sequences)) refuseLargeMatrix('sequences', sequences.length)
   const { values, ends, count: size } = toSymbolList('sequences', sequences)
   const data = await run(o, (size * size - size) / 2, (job) => native.lcsMatrix(values, ends, o.normalize, job))
   return { size, data }
