@@ -8,6 +8,7 @@ import {
   correlationMatrix, dtw, dtwAlign, dtwBatch, dtwMatrix, dtwNearest, dtwSync, elastic, elasticBatch, lagMatrix,
   lcs, lcsAlign, lcsMatrix, lcss, levenshtein, MidstreamerError,
 } from '@neural-trader/midstreamer'
+import { dtwBatchParallel } from '@neural-trader/midstreamer/compat'
 import { coded, rejects } from './support/assertions.mjs'
 import { generator, symbols, walk } from './support/random.mjs'
 
@@ -167,6 +168,61 @@ test('what onProgress throws rejects and ends the work', async () => {
   assert.equal(calls, 1)
   assert.ok(performance.now() - started < 20_000)
   await assert.rejects(dtwMatrix([x, x], { onProgress() { throw mine } }), (error) => error === mine)
+})
+
+test('an async onProgress that rejects ends the work too', async () => {
+  const mine = new Error('mine')
+  const list = Array.from({ length: 400 }, () => walk(random, 1500))
+  const started = performance.now()
+  await assert.rejects(dtwMatrix(list, { async onProgress() { throw mine } }), (error) => error === mine)
+  assert.ok(performance.now() - started < 20_000)
+  await assert.rejects(dtwMatrix([x, x], { async onProgress() { await sleep(1); throw mine } }), (error) => error === mine)
+  let finished = false
+  await dtwMatrix([x, x], { async onProgress() { await sleep(1); finished = true } })
+  assert.ok(finished)
+})
+
+test('an abort in the last onProgress rejects', async () => {
+  const controller = new AbortController()
+  const onProgress = (done, total) => { if (done === total) controller.abort() }
+  await rejects(() => dtwMatrix([x, x], { signal: controller.signal, onProgress }), 'ABORTED')
+})
+
+test('an abort while the arguments are read stops the work', async () => {
+  const controller = new AbortController()
+  const last = Object.defineProperty([1, 2], 1, { get() { controller.abort(); return 2 } })
+  const started = performance.now()
+  await rejects(() => dtwBatch(long, [long, last], { signal: controller.signal }), 'ABORTED')
+  assert.ok(performance.now() - started < 5000, `${performance.now() - started} ms`)
+})
+
+test('a pair does not wait for a matrix, nor does a batch of the compat entry', async () => {
+  const controller = new AbortController()
+  let settled = false
+  const matrix = dtwMatrix(rows, { signal: controller.signal }).finally(() => { settled = true })
+  // Handled below; until then it must not count as unhandled.
+  matrix.catch(() => {})
+  await sleep(50)
+  const started = performance.now()
+  assert.equal(await dtw([1], [2]), 1)
+  assert.equal(await lcs('ab', 'b'), 1)
+  assert.equal(await elastic('msm', [1], [2]), 1)
+  assert.deepEqual(dtwBatchParallel(Float64Array.of(1), Float64Array.of(1, 2), 1), [0, 1])
+  const waited = performance.now() - started
+  assert.ok(!settled)
+  controller.abort()
+  await rejects(() => matrix, 'ABORTED')
+  // Behind the matrix it would be the minutes that the matrix takes.
+  assert.ok(waited < 3000, `${waited} ms`)
+})
+
+test('a list of a hundred thousand series is read without an array for each', async () => {
+  const list = Array.from({ length: 100_000 }, (_, k) => (k % 2 === 0 ? [k, k + 1] : Float32Array.of(k, k + 1)))
+  const distances = await dtwBatch([0, 1], list)
+  assert.deepEqual([distances[0], distances[1], distances[99_999]], [0, 2, dtwSync([0, 1], [99_999, 100_000])])
+  const all = await dtwNearest([0, 1], list, { k: 100_000 })
+  assert.equal(all.length, 100_000)
+  assert.deepEqual([all[0], all[1]], [{ index: 0, distance: 0 }, { index: 1, distance: 2 }])
 })
 
 test('the event loop runs on', async () => {

@@ -54,7 +54,11 @@ async function run({ signal, onProgress }, total, start) {
   }
   const job = new native.Job()
   const progress = onProgress === undefined ? undefined : new Progress(job, total, onProgress, signal)
-  if (signal !== undefined) watch(signal, job)
+  if (signal !== undefined) {
+    watch(signal, job)
+    // A getter of an argument may have aborted since the first look; then the listener comes too late.
+    if (signal.aborted) job.cancel()
+  }
   let result, failed
   try {
     const work = start(job)
@@ -70,7 +74,11 @@ async function run({ signal, onProgress }, total, start) {
   // Whoever has aborted does not get a result that happened to be ready.
   throwIfAborted(signal)
   if (failed !== undefined) throw fromNative(failed)
-  onProgress?.(total, total)
+  if (progress !== undefined) {
+    await progress.finish()
+    // The last callback may have aborted too.
+    throwIfAborted(signal)
+  }
   return result
 }
 
@@ -83,6 +91,7 @@ class Progress {
     this.signal = signal
     this.last = 0
     this.thrown = undefined
+    this.pending = new Set()
   }
 
   start() {
@@ -97,13 +106,32 @@ class Progress {
     // (total, total) is for the end, when the result is there.
     if (done <= this.last || done >= this.total) return
     this.last = done
+    this.tell(done)
+  }
+
+  /** A callback that is an async function fails later, but fails all the same. */
+  tell(done) {
     try {
-      this.callback(done, this.total)
+      const returned = this.callback(done, this.total)
+      if (typeof returned?.then !== 'function') return
+      const settled = Promise.resolve(returned).then(() => {}, (error) => this.fail(error)).then(() => this.pending.delete(settled))
+      this.pending.add(settled)
     } catch (error) {
-      this.thrown = { error }
-      this.stop()
-      this.job.cancel()
+      this.fail(error)
     }
+  }
+
+  fail(error) {
+    this.thrown ??= { error }
+    this.stop()
+    this.job.cancel()
+  }
+
+  /** The last call, and what the callbacks still have to do. */
+  async finish() {
+    this.tell(this.total)
+    await Promise.all(this.pending)
+    this.rethrow()
   }
 
   stop() {
