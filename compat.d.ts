@@ -41,7 +41,8 @@ export function dtwDistanceRust(a: Float64Array, b: Float64Array): { similarity:
 export function dtwDistanceRustOptimized(a: Float64Array, b: Float64Array): { similarity: number; distance: number; alignment: number[] }
 
 /**
- * One DTW distance (|x-y|) for each consecutive block of `patternLength` values of `historical`, on all cores.
+ * One DTW distance (|x-y|) for each consecutive block of `patternLength` values of `historical`, on all cores. An empty
+ * `historical`, for which the original returns [], is EMPTY_SERIES.
  *
  * @throws MidstreamerError LENGTH_MISMATCH when `historical` is not a multiple of `patternLength`, EMPTY_SERIES,
  * NON_FINITE, INVALID_ARGUMENT

@@ -5,8 +5,8 @@
 
 const native = require('./js/native.js')
 const { failure, fromNative, invalid, show } = require('./js/errors.js')
-const { count, radius } = require('./js/options.js')
-const { kindOf, toSeries, toValues } = require('./js/series.js')
+const { count } = require('./js/options.js')
+const { kindOf, toSeries } = require('./js/series.js')
 const { toSymbolPair } = require('./js/sequence.js')
 
 /** Errors of the addon as ours. */
@@ -41,11 +41,8 @@ function codePoints(name, text) {
   })
 }
 
+// Whatever windowSize the constructor is given, the original makes nothing of it.
 class TemporalCompare {
-  constructor(windowSize) {
-    if (windowSize !== undefined && windowSize !== null) radius('windowSize', windowSize)
-  }
-
   dtw(a, b) {
     return plainDtw(toSeries('a', a), toSeries('b', b))
   }
@@ -92,7 +89,7 @@ function dtwDistanceRust(a, b) {
 
 function dtwBatch(pattern, historical, patternLength) {
   const query = toSeries('pattern', pattern)
-  const values = toValues('historical', historical)
+  const values = toSeries('historical', historical)
   const steps = count('patternLength', patternLength)
   if (values.length % steps !== 0) {
     throw failure('LENGTH_MISMATCH', `historical holds ${values.length} values, which is not a multiple of patternLength ${steps}`)
