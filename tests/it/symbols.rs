@@ -299,7 +299,7 @@ fn noise(n: usize, seed: u32) -> Vec<u32> {
         .collect()
 }
 
-/// Raises the flag while `kernel` works on what would take it far longer than a minute.
+/// Raises the flag while `kernel` is at work on something long.
 fn stops_midway<T: PartialEq + std::fmt::Debug>(
     kernel: impl Fn(Level, Interrupt<'_>) -> Result<T, KernelError>,
 ) {

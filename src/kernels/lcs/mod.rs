@@ -21,7 +21,8 @@ use super::{Interrupt, KernelError};
 /// Bit-parallel costs about this many cells for what one match costs in the sparse algorithm.
 const CELLS_PER_MATCH: u64 = 3000;
 
-/// The most cells that [`align`] accepts, common ends not counted: what it keeps stays below 480 MB at every level.
+/// The most cells that [`align`] accepts, common ends not counted: what it keeps beyond some bytes a symbol stays
+/// below 480 MB at every level.
 pub const MAX_ALIGN_CELLS: u64 = 700_000_000_000;
 
 /// The length of the longest common subsequence of `a` and `b`.
