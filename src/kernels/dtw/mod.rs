@@ -20,6 +20,7 @@ mod strip;
 mod trace;
 
 pub use batch::{align_batch, batch};
+pub(in crate::kernels) use batch::{by_length, groups};
 pub use trace::{MAX_ALIGN_CELLS, align};
 
 use super::band::Band;
