@@ -288,11 +288,11 @@ fn a_long_run_stops_when_the_flag_is_raised_meanwhile() {
 /// A single strip of a pair, a single block of a batch: it is left in the middle of a row.
 #[test]
 fn a_run_along_few_rows_stops_when_the_flag_is_raised_meanwhile() {
-    let values: Vec<f64> = (0..3_000_000_u32).map(|i| f64::from(i * 7 % 1013)).collect();
+    let values: Vec<f64> = (0..1_000_000_u32).map(|i| f64::from(i * 7 % 1013)).collect();
     let (few, long) = (series(&values[..4]), series(&values));
     let measure = Measure::SoftDtw { gamma: 1e6 };
     // Of seconds; laying out the columns takes a small part of it.
-    for level in [Level::Scalar, Level::best()] {
+    for level in Level::available() {
         let work = |interrupt: Interrupt<'_>| distance(level, measure, few, long, None, interrupt).map(drop);
         let start = Instant::now();
         work(Interrupt::NEVER).unwrap();
@@ -333,7 +333,7 @@ fn a_batch_of_few_candidates_is_more_than_one_task() {
 #[test]
 fn no_parameter_gives_nan() {
     let ends = [0.0, 1e-300, 1e308, f64::MAX];
-    let mut measures = vec![Measure::Ddtw];
+    let mut measures = Vec::new();
     for x in ends {
         measures.extend([
             Measure::Wdtw { g: x },
