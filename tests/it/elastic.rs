@@ -408,19 +408,21 @@ fn a_parameter_outside_its_domain_is_a_panic() {
 #[should_panic(expected = "of one channel")]
 fn two_channels_are_a_panic() {
     let two = Series::new("a", &[1.0; 8], 2).unwrap();
-    drop(distance(Level::best(), Measure::Erp { gap: 0.0 }, series(&[1.0; 8]), two, None, Interrupt::NEVER));
+    distance(Level::best(), Measure::Erp { gap: 0.0 }, series(&[1.0; 8]), two, None, Interrupt::NEVER)
+        .unwrap();
 }
 
 #[test]
 #[should_panic(expected = "is defined for 3 steps or more")]
 fn too_few_steps_are_a_panic() {
     let (query, short) = (series(&[1.0; 5]), series(&[1.0; 2]));
-    drop(batch(Level::best(), Measure::Ddtw, query, &[query, short], None, &mut [0.0; 2], Interrupt::NEVER));
+    batch(Level::best(), Measure::Ddtw, query, &[query, short], None, &mut [0.0; 2], Interrupt::NEVER)
+        .unwrap();
 }
 
 #[test]
 #[should_panic(expected = "one distance a candidate")]
 fn too_few_distances_are_a_panic() {
     let one = series(&[1.0; 5]);
-    drop(batch(Level::best(), Measure::Ddtw, one, &[one; 2], None, &mut [0.0; 1], Interrupt::NEVER));
+    batch(Level::best(), Measure::Ddtw, one, &[one; 2], None, &mut [0.0; 1], Interrupt::NEVER).unwrap();
 }
