@@ -316,7 +316,7 @@ export interface ElasticOptions {
   nu?: number
   /** twe: of one deletion, >= 0. Default 1. */
   lambda?: number
-  /** soft-dtw: smoothing, > 0. Default 1. */
+  /** soft-dtw: smoothing, from 1e-150 to 1e150. Default 1. */
   gamma?: number
   /** Rejects with ABORTED, before or during the work. */
   signal?: AbortSignal

@@ -358,7 +358,11 @@ test('elastic: measures, parameters of others, domains', async () => {
       for (const value of [NaN, Infinity, -Infinity, '1', null]) await rejects(call(value), 'INVALID_ARGUMENT', `${name} must be`)
       if (name === 'gap') await assert.doesNotReject(call(-5))
       else await rejects(call(-0.5), 'INVALID_ARGUMENT', `${name} must be`)
-      if (name === 'gamma') await rejects(call(0), 'INVALID_ARGUMENT', 'gamma must be')
+      if (name === 'gamma') {
+        for (const value of [0, 1e-300, 1e308]) {
+          await rejects(call(value), 'INVALID_ARGUMENT', `gamma must be a number from 1e-150 to 1e150, got ${value}`)
+        }
+      }
       else await assert.doesNotReject(call(0))
     }
     for (const window of [-1, 0.5, NaN]) await rejects(() => elastic(measure, good, good, { ...required, window }), 'INVALID_ARGUMENT', 'window must be')

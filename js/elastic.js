@@ -3,11 +3,17 @@
 
 const native = require('./native.js')
 const { invalid, show } = require('./errors.js')
-const { readOptions, checksOf, record, radius, finite, nonNegative, positive, abortSignal, callback } = require('./options.js')
+const { readOptions, checksOf, record, radius, finite, nonNegative, abortSignal, callback } = require('./options.js')
 const { toSeries, toCandidates } = require('./series.js')
 const { run, throwIfAborted } = require('./task.js')
 
 const COMMON = { window: radius, signal: abortSignal }
+
+/** Beyond, 1 / gamma or the sum of the logarithms along a path is no number. */
+function smoothing(name, value) {
+  if (typeof value === 'number' && value >= 1e-150 && value <= 1e150) return value
+  throw invalid(`${name} must be a number from 1e-150 to 1e150, got ${show(value)}`)
+}
 
 /** `first` and `second` name the parameters in the order in which they cross; a default of undefined is none. */
 function measure(kind, first, second) {
@@ -37,7 +43,7 @@ const MEASURES = record({
   msm: measure(native.ElasticKind.Msm, { name: 'cost', check: nonNegative, default: 1 }),
   twe: measure(native.ElasticKind.Twe,
     { name: 'nu', check: nonNegative, default: 0.001 }, { name: 'lambda', check: nonNegative, default: 1 }),
-  'soft-dtw': measure(native.ElasticKind.SoftDtw, { name: 'gamma', check: positive, default: 1 }),
+  'soft-dtw': measure(native.ElasticKind.SoftDtw, { name: 'gamma', check: smoothing, default: 1 }),
 })
 
 function lookUp(name) {

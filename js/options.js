@@ -37,11 +37,6 @@ function nonNegative(name, value) {
   throw invalid(`${name} must be a finite number >= 0, got ${show(value)}`)
 }
 
-function positive(name, value) {
-  if (Number.isFinite(value) && value > 0) return value
-  throw invalid(`${name} must be a finite number > 0, got ${show(value)}`)
-}
-
 function abortSignal(name, value) {
   if (value !== null && typeof value === 'object' && isArray(value) === false && typeof value.aborted === 'boolean'
     && typeof value.addEventListener === 'function' && typeof value.removeEventListener === 'function') return value
@@ -126,4 +121,4 @@ function record(fields) {
   return Object.assign(Object.create(null), fields)
 }
 
-module.exports = { readOptions, checksOf, record, oneOf, count, radius, bound, finite, nonNegative, positive, abortSignal, callback }
+module.exports = { readOptions, checksOf, record, oneOf, count, radius, bound, finite, nonNegative, abortSignal, callback }

@@ -5,6 +5,7 @@
 //! values, so the matches of a column are the difference of two prefix masks; the rows within the window are the
 //! same in the order of the positions.
 
+use super::alphabet::fit_u32;
 use super::lcs::{CARRY, Lcs, WORD, zeros};
 use super::simd::{Level, MAX_LANES, WordKernel, Words};
 use super::wavefront::{Front, Matches, SKEW, STEPS, lag};
@@ -13,8 +14,11 @@ use crate::series::Series;
 use std::ops::Range;
 
 /// The length of the longest common subsequence, where `x` at `i` and `y` at `j` match when `|x - y| <= epsilon`
-/// and `|i - j| <= window`. The window is not widened for unequal lengths. Both series must have one channel; an
-/// `epsilon` that is negative or NaN matches nothing.
+/// and `|i - j| <= window`. The window is not widened for unequal lengths. An `epsilon` that is negative or NaN
+/// matches nothing.
+///
+/// # Panics
+/// When a series has more than one channel, or 2^32 values or more.
 pub fn length(
     level: Level,
     a: Series<'_>,
@@ -23,7 +27,9 @@ pub fn length(
     window: Option<usize>,
     interrupt: Interrupt<'_>,
 ) -> Result<usize, KernelError> {
+    assert!(a.channels() == 1 && b.channels() == 1, "both series have one channel");
     let (a, b) = (a.values(), b.values());
+    assert!(fit_u32(a.len(), b.len()), "fewer than 2^32 values each");
     let (rows, columns) = if a.len() <= b.len() { (a, b) } else { (b, a) };
     interrupt.check()?;
     if epsilon.is_nan() || epsilon < 0.0 {
@@ -31,7 +37,8 @@ pub fn length(
     }
     // A window that reaches every cell is none.
     let window = window.filter(|&w| w < columns.len() - 1);
-    let sorted = Sorted::new(rows, columns, epsilon);
+    let sorted = Sorted::new(rows, columns, epsilon, interrupt)?;
+    interrupt.check()?;
     level.run_words(Length { sorted: &sorted, window, interrupt })
 }
 
@@ -44,8 +51,16 @@ struct Sorted {
 }
 
 impl Sorted {
-    fn new(rows: &[f64], columns: &[f64], epsilon: f64) -> Self {
-        let (rows, columns) = (ascending(rows), ascending(columns));
+    fn new(
+        rows: &[f64],
+        columns: &[f64],
+        epsilon: f64,
+        interrupt: Interrupt<'_>,
+    ) -> Result<Self, KernelError> {
+        let rows = ascending(rows);
+        interrupt.check()?;
+        let columns = ascending(columns);
+        interrupt.check()?;
         let (mut low, mut high) = (vec![0; columns.len()], vec![0; columns.len()]);
         // x - y is rounded, but monotone in x and in y: what matches by |x - y| <= epsilon is a range, and the ranges
         // move up with y.
@@ -60,7 +75,7 @@ impl Sorted {
             low[j as usize] = from as u32;
             high[j as usize] = to as u32;
         }
-        Self { order: rows.into_iter().map(|(_, i)| i).collect(), low, high }
+        Ok(Self { order: rows.into_iter().map(|(_, i)| i).collect(), low, high })
     }
 }
 
@@ -187,15 +202,23 @@ impl Length<'_> {
         let rows = self.sorted.order.len();
         let mut border = vec![0; self.sorted.low.len()];
         let mut total = 0;
+        // places[row]: where it is in the order of the values.
+        let mut places = Vec::new();
+        if window.is_some() {
+            places.resize(rows, 0);
+            for (place, &row) in (0..).zip(&self.sorted.order) {
+                places[row as usize] = place;
+            }
+        }
         for first in (0..rows).step_by(Front::<W, Lcs, K>::ROWS) {
             let strip = first..rows.min(first + Front::<W, Lcs, K>::ROWS);
             total += match window {
                 None => {
                     let columns = 0..border.len();
-                    let table = self.values::<W, K>(&strip, columns);
+                    let table = self.all_values::<W, K>(&strip, columns);
                     zeros(&self.sweep::<W, K, _>(&table, &mut border)?.words)
                 }
-                Some(window) => self.band::<W, K>(&strip, window, &mut border)?,
+                Some(window) => self.band::<W, K>(&strip, &places, window, &mut border)?,
             };
         }
         Ok(total)
@@ -206,6 +229,7 @@ impl Length<'_> {
     fn band<W: Words, const K: usize>(
         &self,
         strip: &Range<usize>,
+        places: &[u32],
         window: usize,
         border: &mut [u8],
     ) -> Result<usize, KernelError> {
@@ -216,19 +240,41 @@ impl Length<'_> {
         let positions = columns.clone().map(|j| (inside(j.saturating_sub(window)), inside(j + window + 1)));
         let by_position: Vec<u16> = (0..strip.len() as u16).collect();
         let table = Windowed {
-            values: self.values::<W, K>(strip, columns.clone()),
+            values: self.values::<W, K>(strip, places, columns.clone()),
             positions: Ranges::<W, K>::new(&by_position, positions),
         };
-        let grown = zeros(&self.sweep::<W, K, _>(&table, &mut border[columns.clone()])?.words);
-        // Right of them nothing matches: each carry that enters ends at the first row where the subsequence still
-        // grows.
-        let ended = border[columns.end..].iter_mut().filter(|carry| **carry != 0).take(grown);
-        Ok(grown - ended.map(|carry| *carry = 0).count())
+        // Right of them nothing matches and nothing enters: the strips above end further left.
+        Ok(zeros(&self.sweep::<W, K, _>(&table, &mut border[columns])?.words))
     }
 
-    /// The masks of the strip by value, for `columns`.
+    /// The masks of the strip by value, for `columns`: without a look at the rows of other strips if the columns are
+    /// so few that searching costs less.
     #[inline(always)]
-    fn values<W: Words, const K: usize>(&self, strip: &Range<usize>, columns: Range<usize>) -> Ranges<W, K> {
+    fn values<W: Words, const K: usize>(
+        &self,
+        strip: &Range<usize>,
+        places: &[u32],
+        columns: Range<usize>,
+    ) -> Ranges<W, K> {
+        // Two searches of up to nine steps a column, against some steps a row.
+        if self.sorted.order.len() < 8 * columns.len() {
+            return self.all_values(strip, columns);
+        }
+        let mut by_value: Vec<(u32, u16)> = places[strip.clone()].iter().copied().zip(0..).collect();
+        by_value.sort_unstable();
+        let (by_value, order): (Vec<u32>, Vec<u16>) = by_value.into_iter().unzip();
+        let rank = |end: u32| by_value.partition_point(|&place| place < end) as u16;
+        let ends = self.sorted.low[columns.clone()].iter().zip(&self.sorted.high[columns]);
+        Ranges::new(&order, ends.map(|(&low, &high)| (rank(low), rank(high))))
+    }
+
+    /// The same in one pass over the rows of all strips.
+    #[inline(always)]
+    fn all_values<W: Words, const K: usize>(
+        &self,
+        strip: &Range<usize>,
+        columns: Range<usize>,
+    ) -> Ranges<W, K> {
         // rank[x]: rows of the strip among the first x of all.
         let mut rank = vec![0_u16; self.sorted.order.len() + 1];
         // One place more than there are rows, for those of other strips.

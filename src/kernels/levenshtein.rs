@@ -10,6 +10,9 @@ use super::wavefront::{Front, MatchTable, Recurrence, STEPS};
 use super::{Interrupt, KernelError};
 
 /// The Levenshtein distance of `a` and `b`. Symbols are arbitrary u32 values.
+///
+/// # Panics
+/// When the shorter one, without what both begin and end with, has 2^32 symbols or more.
 pub fn distance(level: Level, a: &[u32], b: &[u32], interrupt: Interrupt<'_>) -> Result<usize, KernelError> {
     let (prefix, suffix) = common_ends(a, b);
     let (a, b) = (&a[prefix..a.len() - suffix], &b[prefix..b.len() - suffix]);

@@ -28,12 +28,7 @@ pub enum ElasticKind {
 
 /// The measure with its parameters: `first` is the only one of all measures but TWE, whose `second` is lambda.
 fn measure(kind: &ElasticKind, first: f64, second: f64) -> Result<Measure, Error<Code>> {
-    let signed = *kind == ElasticKind::Erp;
-    let in_domain = first.is_finite() && (signed || first >= 0.0) && second.is_finite() && second >= 0.0;
-    if !in_domain || (*kind == ElasticKind::SoftDtw && first == 0.0) {
-        return Err(invalid(format!("{kind:?} has no parameters {first}, {second}")));
-    }
-    Ok(match kind {
+    let measure = match kind {
         ElasticKind::Ddtw => Measure::Ddtw,
         ElasticKind::Wdtw => Measure::Wdtw { g: first },
         ElasticKind::Adtw => Measure::Adtw { penalty: first },
@@ -42,7 +37,11 @@ fn measure(kind: &ElasticKind, first: f64, second: f64) -> Result<Measure, Error
         ElasticKind::Msm => Measure::Msm { cost: first },
         ElasticKind::Twe => Measure::Twe { nu: first, lambda: second },
         ElasticKind::SoftDtw => Measure::SoftDtw { gamma: first },
-    })
+    };
+    if measure.in_domain() {
+        return Ok(measure);
+    }
+    Err(invalid(format!("{measure:?} is outside the domain of its parameters")))
 }
 
 fn refuse_short(name: impl Display, series: Series<'_>, measure: Measure) -> Result<(), Error<Code>> {

@@ -7,7 +7,8 @@ use midstreamer::kernels::{Interrupt, KernelError, oracle};
 use midstreamer::search::{Candidates, Job, elastic_batch};
 use midstreamer::series::Series;
 use proptest::prelude::*;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 fn series(values: &[f64]) -> Series<'_> {
     Series::new("values", values, 1).expect("the strategies make finite values, at least one")
@@ -242,4 +243,186 @@ fn stops_when_it_is_asked_to() {
     job.cancel();
     let candidates = Candidates::from_block("candidates", vec![0.0; 80], 40, 1).unwrap();
     assert_eq!(elastic_batch(measure, one, &candidates, None, &job), Err(KernelError::Interrupted));
+}
+
+/// Raises a flag `after` the start of `work`, and says how `work` ended and how long after the flag.
+fn interrupted<T>(
+    after: Duration,
+    work: impl FnOnce(Interrupt<'_>) -> Result<T, KernelError>,
+) -> (Option<KernelError>, Duration) {
+    let flag = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let raised = scope.spawn(|| {
+            std::thread::sleep(after);
+            flag.store(true, Ordering::Relaxed);
+            Instant::now()
+        });
+        let outcome = work(Interrupt::when(&flag)).err();
+        let ended = Instant::now();
+        (outcome, ended.saturating_duration_since(raised.join().unwrap()))
+    })
+}
+
+/// Long after what is promised, but long before the work would have ended: the machine may be busy.
+const SOON: Duration = Duration::from_secs(5);
+
+#[test]
+fn a_long_run_stops_when_the_flag_is_raised_meanwhile() {
+    let values: Vec<f64> = (0..300_000_u32).map(|i| f64::from(i * 7 % 1013)).collect();
+    let long = series(&values);
+    let after = Duration::from_millis(50);
+    for measure in [Measure::Ddtw, Measure::Msm { cost: 1.0 }, Measure::SoftDtw { gamma: 1.0 }] {
+        let (outcome, took) = interrupted(after, |interrupt| {
+            distance(Level::best(), measure, long, long, None, interrupt).map(drop)
+        });
+        assert_eq!(outcome, Some(KernelError::Interrupted), "{measure:?}");
+        assert!(took < SOON, "{measure:?}: {took:?}");
+        let (outcome, took) = interrupted(after, |interrupt| {
+            batch(Level::best(), measure, long, &[long; 4], None, &mut [0.0; 4], interrupt)
+        });
+        assert_eq!(outcome, Some(KernelError::Interrupted), "{measure:?}");
+        assert!(took < SOON, "{measure:?}: {took:?}");
+    }
+}
+
+/// A single strip of a pair, a single block of a batch: it is left in the middle of a row.
+#[test]
+fn a_run_along_few_rows_stops_when_the_flag_is_raised_meanwhile() {
+    let values: Vec<f64> = (0..1_000_000_u32).map(|i| f64::from(i * 7 % 1013)).collect();
+    let (few, long) = (series(&values[..4]), series(&values));
+    let measure = Measure::SoftDtw { gamma: 1e6 };
+    // Of seconds; laying out the columns takes a small part of it.
+    for level in Level::available() {
+        let work = |interrupt: Interrupt<'_>| distance(level, measure, few, long, None, interrupt).map(drop);
+        let start = Instant::now();
+        work(Interrupt::NEVER).unwrap();
+        let (outcome, _) = interrupted(start.elapsed() / 2, work);
+        assert_eq!(outcome, Some(KernelError::Interrupted), "{}", level.name());
+        let work =
+            |interrupt: Interrupt<'_>| batch(level, measure, few, &[long; 4], None, &mut [0.0; 4], interrupt);
+        let start = Instant::now();
+        work(Interrupt::NEVER).unwrap();
+        let (outcome, _) = interrupted(start.elapsed() / 2, work);
+        assert_eq!(outcome, Some(KernelError::Interrupted), "{}", level.name());
+    }
+}
+
+#[test]
+fn a_batch_of_few_candidates_is_more_than_one_task() {
+    let query: Vec<f64> = (0..40_000_u32).map(|i| f64::from(i * 7 % 1013)).collect();
+    let candidates = Candidates::from_block("candidates", query[..16 * 32].to_vec(), 16, 1).unwrap();
+    let job = Job::new();
+    // One thread takes the tasks one after the other, so the first is done long before the last.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let outcome = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while job.done() == 0 {
+                std::thread::yield_now();
+            }
+            job.cancel();
+        });
+        pool.install(|| {
+            elastic_batch(Measure::SoftDtw { gamma: 1e6 }, series(&query), &candidates, None, &job)
+        })
+    });
+    assert_eq!(outcome, Err(KernelError::Interrupted));
+    assert!(job.done() < 32, "{} of 32", job.done());
+}
+
+/// Every parameter at the ends of its domain, ordinary and extreme series: a number or infinity.
+#[test]
+fn no_parameter_gives_nan() {
+    let ends = [0.0, 1e-300, 1e308, f64::MAX];
+    let mut measures = Vec::new();
+    for x in ends {
+        measures.extend([
+            Measure::Wdtw { g: x },
+            Measure::Adtw { penalty: x },
+            Measure::Erp { gap: x },
+            Measure::Erp { gap: -x },
+            Measure::Edr { epsilon: x },
+            Measure::Msm { cost: x },
+        ]);
+        measures.extend(ends.map(|lambda| Measure::Twe { nu: x, lambda }));
+    }
+    measures.extend([1e-150, 1e-100, 1e100, 1e150].map(|gamma| Measure::SoftDtw { gamma }));
+    let all: [&[f64]; 6] = [
+        &[0.0; 6],
+        &[0.0, 0.0, 0.0, 0.0, 0.0, 1e200],
+        &[1.0, -2.0, 3.5, 0.25, 9.0],
+        &[f64::MAX, -f64::MAX, f64::MAX, 0.0, 1.0, -f64::MAX, 2.0],
+        &[5e-324, -1e-300, 0.0, 1e-160],
+        &[f64::MAX; 5],
+    ];
+    for measure in measures {
+        assert!(measure.in_domain(), "{measure:?}");
+        for (a, b) in all.iter().flat_map(|a| all.map(|b| (*a, b))) {
+            for window in [None, Some(0), Some(2)] {
+                let want = oracle::elastic::elastic(measure, series(a), series(b), window);
+                for level in Level::available() {
+                    let got =
+                        distance(level, measure, series(a), series(b), window, Interrupt::NEVER).unwrap();
+                    assert!(!got.is_nan(), "{measure:?} {a:?} {b:?} {window:?}");
+                    assert_eq!(got.to_bits(), want.to_bits(), "{measure:?} {a:?} {b:?} {window:?}");
+                    let mut many = [0.0; 4];
+                    batch(level, measure, series(a), &[series(b); 4], window, &mut many, Interrupt::NEVER)
+                        .unwrap();
+                    assert_eq!(many.map(f64::to_bits), [got.to_bits(); 4], "{measure:?} {a:?} {b:?}");
+                }
+            }
+            if a == b && !matches!(measure, Measure::SoftDtw { .. }) {
+                assert_eq!(fast(measure, a, a, None), 0.0, "{measure:?} {a:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_domain_of_a_parameter_is_bounded() {
+    for x in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0] {
+        for measure in [
+            Measure::Wdtw { g: x },
+            Measure::Adtw { penalty: x },
+            Measure::Edr { epsilon: x },
+            Measure::Msm { cost: x },
+            Measure::Twe { nu: x, lambda: 1.0 },
+            Measure::Twe { nu: 1.0, lambda: x },
+            Measure::SoftDtw { gamma: x },
+        ] {
+            assert!(!measure.in_domain(), "{measure:?}");
+        }
+        assert_eq!(Measure::Erp { gap: x }.in_domain(), x == -1.0);
+    }
+    for gamma in [0.0, 1e-151, 1e151, f64::MAX] {
+        assert!(!Measure::SoftDtw { gamma }.in_domain(), "{gamma}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "is in its domain")]
+fn a_parameter_outside_its_domain_is_a_panic() {
+    fast(Measure::SoftDtw { gamma: 1e308 }, &[0.0; 6], &[0.0; 6], None);
+}
+
+#[test]
+#[should_panic(expected = "of one channel")]
+fn two_channels_are_a_panic() {
+    let two = Series::new("a", &[1.0; 8], 2).unwrap();
+    distance(Level::best(), Measure::Erp { gap: 0.0 }, series(&[1.0; 8]), two, None, Interrupt::NEVER)
+        .unwrap();
+}
+
+#[test]
+#[should_panic(expected = "is defined for 3 steps or more")]
+fn too_few_steps_are_a_panic() {
+    let (query, short) = (series(&[1.0; 5]), series(&[1.0; 2]));
+    batch(Level::best(), Measure::Ddtw, query, &[query, short], None, &mut [0.0; 2], Interrupt::NEVER)
+        .unwrap();
+}
+
+#[test]
+#[should_panic(expected = "one distance a candidate")]
+fn too_few_distances_are_a_panic() {
+    let one = series(&[1.0; 5]);
+    batch(Level::best(), Measure::Ddtw, one, &[one; 2], None, &mut [0.0; 1], Interrupt::NEVER).unwrap();
 }

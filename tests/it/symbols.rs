@@ -5,7 +5,9 @@ use midstreamer::kernels::{Interrupt, KernelError, lcs, lcss, levenshtein, oracl
 use midstreamer::search::{Job, LcsRatio, lcs_matrix};
 use midstreamer::series::Series;
 use proptest::prelude::*;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 const ALPHABETS: [u32; 8] = [1, 2, 3, 4, 6, 50, 300, 5000];
 
@@ -284,6 +286,105 @@ fn a_raised_flag_ends_the_work() {
     let job = Job::new();
     job.cancel();
     assert_eq!(lcs_matrix(&[a, b], LcsRatio::Max, &job), Err(KernelError::Interrupted));
+}
+
+/// `n` symbols below 4 with no order in them.
+fn noise(n: usize, seed: u32) -> Vec<u32> {
+    let mut state = seed;
+    (0..n)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state >> 30
+        })
+        .collect()
+}
+
+/// Raises the flag while `kernel` is at work on something long.
+fn stops_midway<T: PartialEq + std::fmt::Debug>(
+    kernel: impl Fn(Level, Interrupt<'_>) -> Result<T, KernelError>,
+) {
+    for level in Level::available() {
+        let flag = AtomicBool::new(false);
+        let began = Instant::now();
+        let result = thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(100));
+                flag.store(true, Ordering::Relaxed);
+            });
+            kernel(level, Interrupt::when(&flag))
+        });
+        assert_eq!(result, Err(KernelError::Interrupted), "{}", level.name());
+        assert!(began.elapsed() < Duration::from_secs(20), "{}: {:?}", level.name(), began.elapsed());
+    }
+}
+
+#[test]
+fn lcs_length_stops_midway() {
+    let (a, b) = (noise(4_000_000, 1), noise(4_000_000, 2));
+    stops_midway(|level, stop| lcs::length(level, &a, &b, stop));
+}
+
+#[test]
+fn lcs_align_stops_midway() {
+    // As large as it may be: some seconds at the widest level, half a minute and more at the others.
+    let (a, b) = (noise(830_000, 1), noise(830_000, 2));
+    stops_midway(|level, stop| lcs::align(level, &a, &b, stop));
+}
+
+#[test]
+fn levenshtein_stops_midway() {
+    let (a, b) = (noise(2_000_000, 1), noise(2_000_000, 2));
+    stops_midway(|level, stop| levenshtein::distance(level, &a, &b, stop));
+}
+
+#[test]
+fn lcss_stops_midway() {
+    let reals = |seed| noise(1_500_000, seed).into_iter().map(f64::from).collect::<Vec<_>>();
+    let (a, b) = (reals(1), reals(2));
+    let (a, b) = (Series::new("a", &a, 1).unwrap(), Series::new("b", &b, 1).unwrap());
+    stops_midway(|level, stop| lcss::length(level, a, b, 0.5, None, stop));
+    stops_midway(|level, stop| lcss::length(level, a, b, 0.5, Some(700_000), stop));
+}
+
+#[test]
+fn lcss_in_a_narrow_window_is_linear() {
+    // A pass over all rows for each strip would be 4000 times a million steps, and that three times.
+    let n = 1_000_000;
+    let a: Vec<f64> = noise(n, 1).into_iter().map(f64::from).collect();
+    let (b, c) = (a[3..].to_vec(), a[11..].to_vec());
+    let series = |values| Series::new("x", values, 1).unwrap();
+    for level in Level::available() {
+        let began = Instant::now();
+        let length =
+            |y| lcss::length(level, series(&a), series(y), 0.25, Some(10), Interrupt::NEVER).unwrap();
+        // Shifted by less than the window, everything matches; by more, not everything.
+        assert_eq!(length(&b), n - 3);
+        let beyond = length(&c);
+        assert!(n / 2 < beyond && beyond < n - 11, "{}: {beyond}", level.name());
+        assert!(began.elapsed() < Duration::from_secs(5), "{}: {:?}", level.name(), began.elapsed());
+    }
+}
+
+#[test]
+#[should_panic(expected = "both series have one channel")]
+fn lcss_of_two_channels_is_refused() {
+    let values = [1.0, 2.0, 3.0, 4.0];
+    let (a, b) = (Series::new("a", &values, 2).unwrap(), Series::new("b", &values, 1).unwrap());
+    let _ = lcss::length(Level::best(), a, b, 0.5, None, Interrupt::NEVER);
+}
+
+#[test]
+fn an_alignment_beyond_the_limit_is_refused() {
+    // What both begin and end with does not count.
+    let n = 840_000;
+    let (mut a, mut b) = (vec![1; n], vec![2; n]);
+    let refused = lcs::align(Level::best(), &a, &b, Interrupt::NEVER);
+    let cells = n as u128 * n as u128;
+    assert_eq!(refused, Err(KernelError::TooLarge { cells, limit: lcs::MAX_ALIGN_CELLS }));
+    a[10..n - 10].fill(2);
+    b[..10].fill(1);
+    b[n - 10..].fill(1);
+    assert_eq!(lcs::align(Level::best(), &a, &b, Interrupt::NEVER).map(|pairs| pairs.len()), Ok(n));
 }
 
 #[test]

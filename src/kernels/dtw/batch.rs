@@ -87,7 +87,7 @@ pub fn align_batch(
 const LANE_TRACE_BYTES: usize = 1 << 20;
 
 /// Indices of the candidates, shortest first, equal lengths in order.
-fn by_length(candidates: &[Series<'_>]) -> Vec<usize> {
+pub(in crate::kernels) fn by_length(candidates: &[Series<'_>]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..candidates.len()).collect();
     order.sort_by_key(|&index| candidates[index].steps());
     order
@@ -95,7 +95,7 @@ fn by_length(candidates: &[Series<'_>]) -> Vec<usize> {
 
 /// Cuts `order` into runs that share the lanes of a vector. A band's sides depend on the length, so with one only
 /// equal lengths run together; without, lengths that differ little.
-fn groups<'a>(
+pub(in crate::kernels) fn groups<'a>(
     order: &'a [usize],
     candidates: &'a [Series<'_>],
     window: Option<usize>,

@@ -2,7 +2,8 @@
 //!
 //! Rows are the query, taken `K` at a time so that a block of `K` cells a column stays in registers; between blocks
 //! one row of vectors is kept in memory. No lane ever needs another lane's value, so there is no shuffle at all, and
-//! a Sakoe-Chiba band is nothing but the bounds of the column loop.
+//! a Sakoe-Chiba band is nothing but the bounds of the column loop. (`elastic/lanes.rs` is the same idea for cells that
+//! need more than two values and three predecessors.)
 
 use super::cost::{Channels, Cost, RowBlock};
 use crate::kernels::band::Band;

@@ -20,6 +20,7 @@ mod strip;
 mod trace;
 
 pub use batch::{align_batch, batch};
+pub(in crate::kernels) use batch::{by_length, groups};
 pub(crate) use trace::check_alignment;
 pub use trace::{MAX_ALIGN_CELLS, align};
 

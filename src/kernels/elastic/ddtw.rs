@@ -4,29 +4,14 @@
 //!
 //! - Derivative: `x'(i) = ((x(i) - x(i-1)) + (x(i+1) - x(i-1)) / 2) / 2`, one value less at either end.
 //! - Recurrence, on the derivatives: `D(i,j) = (a'(i) - b'(j))^2 + min(D(i-1,j-1), D(i-1,j), D(i,j-1))`.
-//! - Borders: infinite but for `D(0,0) = 0`. The band is one of the derivatives.
+//! - That is the DTW of `kernels::dtw` with squared cost, which computes it. The band is one of the derivatives.
 //! - Unit: the square of the unit of the values; no root. Not a metric.
 
-use super::recurrence::{Predecessors, Recurrence};
-use crate::kernels::simd::Vector;
+use crate::kernels::dtw::{DtwOptions, Metric};
 
-/// DTW with squared cost, for series that are derivatives already.
-#[derive(Clone, Copy)]
-pub(super) struct Ddtw;
-
-impl Recurrence for Ddtw {
-    type Step<V: Vector> = V;
-
-    #[inline(always)]
-    fn step<V: Vector>(self, value: V, _before: V) -> V {
-        value
-    }
-
-    #[inline(always)]
-    fn cell<V: Vector>(self, row: V, column: V, _apart: V, from: Predecessors<V>) -> V {
-        let difference = row.sub(column);
-        difference.mul(difference).add(from.left.min(from.diagonal).min(from.up))
-    }
+/// DTW as it is done on the derivatives.
+pub(super) fn options(window: Option<usize>) -> DtwOptions {
+    DtwOptions { metric: Metric::Squared, window, ..DtwOptions::default() }
 }
 
 /// The derivative of `x`, two values shorter; empty below three values.

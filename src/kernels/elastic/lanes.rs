@@ -2,21 +2,27 @@
 //!
 //! No lane needs another, so there is nothing to shift and the band is nothing but loop bounds, with `K - 1`
 //! partial columns at either end of a block.
+//!
+//! `dtw/lanes.rs` does the same for DTW alone, faster: its cells know neither borders nor neighbouring values nor a
+//! term of `|i - j|`, so it keeps more rows in registers and one vector a column, and it abandons at a bound.
 
 use super::pair::{Pair, window};
-use super::recurrence::{Diagonals, Extent, Predecessors, Recurrence, border};
+use super::recurrence::{Diagonals, Extent, POLL_STEPS, Predecessors, Recurrence, border, poll};
 use crate::kernels::band::Band;
+use crate::kernels::dtw::{by_length, groups};
 use crate::kernels::simd::{Kernel, MAX_LANES, Vector};
 use crate::kernels::{Interrupt, KernelError};
+use crate::series::Series;
+use std::ops::Range;
 
 /// Rows of a block.
 const K: usize = 4;
 
-/// The distances of `query` to `candidates`, none of them empty, into `distances`.
+/// The distances of `query` to `candidates` of one channel, into `distances`.
 pub(super) struct Batch<'a, R> {
     pub(super) recurrence: R,
     pub(super) query: &'a [f64],
-    pub(super) candidates: &'a [&'a [f64]],
+    pub(super) candidates: &'a [Series<'a>],
     pub(super) window: Option<usize>,
     pub(super) distances: &'a mut [f64],
     pub(super) interrupt: Interrupt<'a>,
@@ -28,38 +34,23 @@ impl<R: Recurrence> Kernel for Batch<'_, R> {
     #[inline(always)]
     fn run<V: Vector>(self) -> Self::Output {
         let Self { recurrence, query, candidates, window, distances, interrupt } = self;
-        // Neighbours in this order share a vector. A band depends on the length, so with one they must be equal.
-        let mut order: Vec<usize> = (0..candidates.len()).collect();
-        order.sort_by_key(|&at| candidates[at].len());
-        let mut lanes = Lanes::<R, V>::new(recurrence, query, interrupt);
-        let mut rest = order.as_slice();
-        while let Some((&first, _)) = rest.split_first() {
-            let length = candidates[first].len();
-            let group = rest
-                .iter()
-                .take(V::LANES)
-                .take_while(|&&at| window.is_none() || candidates[at].len() == length);
-            let group = group.count();
-            let (group, others) = rest.split_at(group);
-            rest = others;
-            let longest = candidates[group[group.len() - 1]].len();
-            let values: usize = group.iter().map(|&at| candidates[at].len()).sum();
-            // Lanes cost as much as their longest candidate. A pair uses all lanes too, a quarter less well.
-            if V::LANES > 1 && 4 * V::LANES * longest <= 5 * values {
-                let mut series: [&[f64]; MAX_LANES] = [candidates[first]; MAX_LANES];
-                for (lane, &at) in series.iter_mut().zip(group) {
-                    *lane = candidates[at];
-                }
-                let found = lanes.distances(series, Band::new(window, query.len(), longest), longest)?;
-                for (distance, &at) in found.iter().zip(group) {
-                    distances[at] = *distance;
-                }
-            } else {
-                for &at in group {
-                    let b = candidates[at];
-                    let band = Band::new(window, query.len(), b.len());
-                    distances[at] = Pair { recurrence, a: query, b, band, interrupt }.run::<V>()?;
-                }
+        let order = by_length(candidates);
+        let mut lanes = Lanes::<R, V>::new(recurrence, query, interrupt)?;
+        for group in groups(&order, candidates, window, V::LANES) {
+            if let [at] = group {
+                let b = candidates[*at].values();
+                let band = Band::new(window, query.len(), b.len());
+                distances[*at] = Pair { recurrence, a: query, b, band, interrupt }.run::<V>()?;
+                continue;
+            }
+            let longest = candidates[group[group.len() - 1]].steps();
+            let mut series: [&[f64]; MAX_LANES] = [candidates[group[0]].values(); MAX_LANES];
+            for (lane, &at) in series.iter_mut().zip(group) {
+                *lane = candidates[at].values();
+            }
+            let found = lanes.distances(series, Band::new(window, query.len(), longest), longest)?;
+            for (distance, &at) in found.iter().zip(group) {
+                distances[at] = *distance;
             }
         }
         Ok(())
@@ -88,42 +79,50 @@ struct Group<S, V> {
 }
 
 impl<S, V: Vector> Group<S, V> {
-    /// The columns `from..to` of the block of rows that begins at `first`.
+    /// Takes `block`, whose first row is `first`, over `columns`.
     #[inline(always)]
-    fn steps(&mut self, first: usize, from: usize, to: usize) -> Steps<'_, S, V> {
-        Steps {
-            columns: &self.columns[from..to],
-            above: &mut self.above[from + 1..to + 1],
-            apart: self.apart.along(first, from, K),
-            outside: self.outside.along(first, from, K),
+    fn walk<R: Recurrence<Step<V> = S>, const MASKED: bool>(
+        &mut self,
+        block: &mut Block<R, V>,
+        first: usize,
+        columns: Range<usize>,
+        interrupt: Interrupt<'_>,
+    ) -> Result<(), KernelError> {
+        let Range { start: mut from, end } = columns;
+        while from < end {
+            interrupt.check()?;
+            let to = end.min(from + POLL_STEPS);
+            block.walk::<MASKED>(Steps {
+                columns: &self.columns[from..to],
+                above: &mut self.above[from + 1..to + 1],
+                apart: self.apart.along(first, from, K),
+                outside: self.outside.along(first, from, K),
+            });
+            from = to;
         }
+        Ok(())
     }
 }
 
 impl<'a, R: Recurrence, V: Vector> Lanes<'a, R, V> {
     #[inline(always)]
-    fn new(recurrence: R, query: &'a [f64], interrupt: Interrupt<'a>) -> Self {
+    fn new(recurrence: R, query: &'a [f64], interrupt: Interrupt<'a>) -> Result<Self, KernelError> {
         let mut rows = Vec::with_capacity(query.len().next_multiple_of(K));
         let mut before = 0.0;
-        for value in query {
+        for (at, value) in query.iter().enumerate() {
+            poll(at, interrupt)?;
             rows.push(recurrence.step(V::splat(*value), V::splat(before)));
             before = *value;
         }
         // Rows below the last one: computed, never looked at.
         rows.resize(query.len().next_multiple_of(K), recurrence.step(V::splat(0.0), V::splat(0.0)));
-        Self {
-            recurrence,
-            query,
-            interrupt,
-            rows,
-            group: Group {
-                columns: Vec::new(),
-                above: Vec::new(),
-                apart: Diagonals::none(),
-                outside: Diagonals::none(),
-            },
-            lengths: [0; MAX_LANES],
-        }
+        let group = Group {
+            columns: Vec::new(),
+            above: Vec::new(),
+            apart: Diagonals::none(),
+            outside: Diagonals::none(),
+        };
+        Ok(Self { recurrence, query, interrupt, rows, group, lengths: [0; MAX_LANES] })
     }
 
     /// The distances to the candidates of a group; those shorter than `longest` only without a band.
@@ -139,7 +138,6 @@ impl<'a, R: Recurrence, V: Vector> Lanes<'a, R, V> {
         let banded = !band.is_full(n, m);
         let lengths = series.map(<[f64]>::len);
         if lengths != self.lengths {
-            self.lengths = lengths;
             let extent = Extent {
                 lowest: self.rows.len().min(band.below + K),
                 highest: m.min(band.above + K),
@@ -147,16 +145,17 @@ impl<'a, R: Recurrence, V: Vector> Lanes<'a, R, V> {
             };
             if R::APART {
                 let longest = lengths.map(|length| length.max(n));
-                self.group.apart = Diagonals::apart(recurrence, extent, longest);
+                self.group.apart = Diagonals::apart(recurrence, extent, longest, self.interrupt)?;
             }
-            self.group.outside = if banded { Diagonals::of_band(extent, band) } else { Diagonals::none() };
+            self.group.outside =
+                if banded { Diagonals::of_band(extent, band, self.interrupt)? } else { Diagonals::none() };
+            self.lengths = lengths;
         }
-        self.fill(series, band, m);
+        self.fill(series, band, m)?;
         let border_query = border(recurrence, self.query, band.below, self.rows.len() - n);
 
         let mut found = [f64::INFINITY; MAX_LANES];
         for (index, rows) in self.rows.as_chunks::<K>().0.iter().enumerate() {
-            self.interrupt.check()?;
             let first = index * K;
             let last = (first + K).min(n) - 1;
             let start = first.saturating_sub(band.below);
@@ -174,21 +173,21 @@ impl<'a, R: Recurrence, V: Vector> Lanes<'a, R, V> {
             let inside = (first + K - 1).saturating_sub(band.below).clamp(start, end);
             let slanted_out = (first + band.above + 1).clamp(inside, end);
             if banded {
-                block.walk::<true>(self.group.steps(first, start, inside));
-                block.walk::<false>(self.group.steps(first, inside, slanted_out));
-                block.walk::<true>(self.group.steps(first, slanted_out, end));
+                self.group.walk::<R, true>(&mut block, first, start..inside, self.interrupt)?;
+                self.group.walk::<R, false>(&mut block, first, inside..slanted_out, self.interrupt)?;
+                self.group.walk::<R, true>(&mut block, first, slanted_out..end, self.interrupt)?;
                 if last + 1 == n {
                     found = block.row(last - first);
                 }
             } else if last + 1 < n {
-                block.walk::<false>(self.group.steps(first, 0, m));
+                self.group.walk::<R, false>(&mut block, first, 0..m, self.interrupt)?;
             } else {
                 // Every lane ends in its own last column.
                 let mut from = 0;
                 for (q, &length) in lengths.iter().enumerate().take(V::LANES) {
                     // The lengths ascend, except that lanes without a candidate repeat the first one.
                     if length >= from {
-                        block.walk::<false>(self.group.steps(first, from, length));
+                        self.group.walk::<R, false>(&mut block, first, from..length, self.interrupt)?;
                         from = length;
                         let cells = block.row(last - first);
                         for (found, cell) in found.iter_mut().zip(cells).skip(q) {
@@ -203,13 +202,14 @@ impl<'a, R: Recurrence, V: Vector> Lanes<'a, R, V> {
 
     /// Lays the candidates side by side, and the border above the first row.
     #[inline(always)]
-    fn fill(&mut self, series: [&[f64]; MAX_LANES], band: Band, m: usize) {
+    fn fill(&mut self, series: [&[f64]; MAX_LANES], band: Band, m: usize) -> Result<(), KernelError> {
         self.group.columns.clear();
         self.group.above.clear();
         let mut before = V::splat(0.0);
         let mut sums = [0.0; MAX_LANES];
         self.group.above.push(V::splat(0.0));
         for j in 0..m {
+            poll(j, self.interrupt)?;
             let now = V::from_fn(|q| series[q].get(j).copied().unwrap_or(0.0));
             self.group.columns.push(self.recurrence.step(now, before));
             before = now;
@@ -220,6 +220,7 @@ impl<'a, R: Recurrence, V: Vector> Lanes<'a, R, V> {
             let reached = j < band.above;
             self.group.above.push(V::from_fn(|q| if reached { sums[q] } else { f64::INFINITY }));
         }
+        Ok(())
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Each is a dynamic program in which a cell is the least (or soft least) of three predecessors, each plus a cost.
 //! A file per measure gives its paper, recurrence, borders, units and parameter domain. What they share is
-//! written once: [`pair`] for two series, [`lanes`] for one against many. All are univariate, and none takes a root.
+//! written once: `pair.rs` for two series, `lanes.rs` for one against many. Derivative DTW is [`dtw`] after a
+//! transformation and uses neither. All are univariate, and none takes a root.
 //!
 //! `window` is the Sakoe-Chiba radius of [`Band`]: `D(i, j)` is infinite where `j - i` is outside, and that holds
 //! for the borders (`i` or `j` = 0) of ERP and EDR too. With a window of `max(n, m)` or more it has no effect.
@@ -24,10 +25,9 @@ mod wdtw;
 
 use super::band::Band;
 use super::simd::Level;
-use super::{Interrupt, KernelError};
+use super::{Interrupt, KernelError, dtw};
 use crate::series::Series;
 use recurrence::Recurrence;
-use std::borrow::Cow;
 
 /// An elastic distance with its parameters. Univariate; none of them takes a root.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -68,7 +68,7 @@ pub enum Measure {
     },
     /// Soft-DTW with squared cost (Cuturi and Blondel 2017). May be negative.
     SoftDtw {
-        /// Smoothing, above 0.
+        /// Smoothing, from 1e-150 to 1e150.
         gamma: f64,
     },
 }
@@ -78,40 +78,56 @@ impl Measure {
     pub fn min_steps(self) -> usize {
         if self == Measure::Ddtw { 3 } else { 1 }
     }
+
+    /// Whether every parameter is finite and in the domain of its variant.
+    pub fn in_domain(self) -> bool {
+        let non_negative = |parameter: f64| parameter.is_finite() && parameter >= 0.0;
+        match self {
+            Measure::Ddtw => true,
+            Measure::Wdtw { g } => non_negative(g),
+            Measure::Adtw { penalty } => non_negative(penalty),
+            Measure::Erp { gap } => gap.is_finite(),
+            Measure::Edr { epsilon } => non_negative(epsilon),
+            Measure::Msm { cost } => non_negative(cost),
+            Measure::Twe { nu, lambda } => non_negative(nu) && non_negative(lambda),
+            Measure::SoftDtw { gamma } => soft_dtw::GAMMA.contains(&gamma),
+        }
+    }
 }
 
-/// Work that is done for one recurrence, whichever it is.
+/// Work that is done for one measure, whichever it is.
 trait Task {
     type Output;
-    fn run<R: Recurrence>(self, recurrence: R) -> Self::Output;
+    fn by_recurrence<R: Recurrence>(self, recurrence: R) -> Self::Output;
+    fn by_dtw_of_derivatives(self) -> Self::Output;
 }
 
 impl Measure {
     fn run<T: Task>(self, task: T) -> T::Output {
         match self {
-            Measure::Ddtw => task.run(ddtw::Ddtw),
-            Measure::Wdtw { g } => task.run(wdtw::Wdtw { g }),
-            Measure::Adtw { penalty } => task.run(adtw::Adtw { penalty }),
-            Measure::Erp { gap } => task.run(erp::Erp { gap }),
-            Measure::Edr { epsilon } => task.run(edr::Edr { epsilon }),
-            Measure::Msm { cost } => task.run(msm::Msm { cost }),
-            Measure::Twe { nu, lambda } => task.run(twe::Twe { nu, lambda }),
-            Measure::SoftDtw { gamma } => task.run(soft_dtw::SoftDtw::new(gamma)),
+            Measure::Ddtw => task.by_dtw_of_derivatives(),
+            Measure::Wdtw { g } => task.by_recurrence(wdtw::Wdtw { g }),
+            Measure::Adtw { penalty } => task.by_recurrence(adtw::Adtw { penalty }),
+            Measure::Erp { gap } => task.by_recurrence(erp::Erp { gap }),
+            Measure::Edr { epsilon } => task.by_recurrence(edr::Edr { epsilon }),
+            Measure::Msm { cost } => task.by_recurrence(msm::Msm { cost }),
+            Measure::Twe { nu, lambda } => task.by_recurrence(twe::Twe { nu, lambda }),
+            Measure::SoftDtw { gamma } => task.by_recurrence(soft_dtw::SoftDtw::new(gamma)),
         }
     }
 
-    /// What the recurrence runs over.
-    fn values(self, series: Series<'_>) -> Cow<'_, [f64]> {
-        debug_assert!(series.channels() == 1 && series.steps() >= self.min_steps());
-        if self == Measure::Ddtw {
-            Cow::Owned(ddtw::derivative(series.values()))
-        } else {
-            Cow::Borrowed(series.values())
-        }
+    fn assert_defined_for(self, series: Series<'_>) {
+        assert_eq!(series.channels(), 1, "the elastic distances are of one channel");
+        let least = self.min_steps();
+        assert!(series.steps() >= least, "{self:?} is defined for {least} steps or more");
     }
 }
 
-/// The distance of two series of one channel and at least [`Measure::min_steps`] steps.
+/// The distance of two series.
+///
+/// # Panics
+/// When a series has more than one channel or fewer than [`Measure::min_steps`] steps, or `measure` is not
+/// [`in_domain`](Measure::in_domain).
 pub fn distance(
     level: Level,
     measure: Measure,
@@ -120,21 +136,41 @@ pub fn distance(
     window: Option<usize>,
     interrupt: Interrupt<'_>,
 ) -> Result<f64, KernelError> {
-    struct One<'a>(Level, &'a [f64], &'a [f64], Option<usize>, Interrupt<'a>);
-    impl Task for One<'_> {
-        type Output = Result<f64, KernelError>;
-        fn run<R: Recurrence>(self, recurrence: R) -> Self::Output {
-            let Self(level, a, b, window, interrupt) = self;
-            let band = Band::new(window, a.len(), b.len());
-            level.run(pair::Pair { recurrence, a, b, band, interrupt })
-        }
-    }
-    let (a, b) = (measure.values(a), measure.values(b));
-    measure.run(One(level, &a, &b, window, interrupt))
+    assert!(measure.in_domain(), "{measure:?} is in its domain");
+    measure.assert_defined_for(a);
+    measure.assert_defined_for(b);
+    measure.run(PairTask { level, a, b, window, interrupt })
 }
 
-/// The distances of `query` to `candidates` of any lengths, in order, into `distances` of the same length. One
-/// channel and at least [`Measure::min_steps`] steps each. The bits are those of [`distance`].
+struct PairTask<'a> {
+    level: Level,
+    a: Series<'a>,
+    b: Series<'a>,
+    window: Option<usize>,
+    interrupt: Interrupt<'a>,
+}
+
+impl Task for PairTask<'_> {
+    type Output = Result<f64, KernelError>;
+
+    fn by_recurrence<R: Recurrence>(self, recurrence: R) -> Self::Output {
+        let Self { level, a, b, window, interrupt } = self;
+        let band = Band::new(window, a.steps(), b.steps());
+        level.run(pair::Pair { recurrence, a: a.values(), b: b.values(), band, interrupt })
+    }
+
+    fn by_dtw_of_derivatives(self) -> Self::Output {
+        let Self { level, a, b, window, interrupt } = self;
+        let (a, b) = (ddtw::derivative(a.values()), ddtw::derivative(b.values()));
+        let (a, b) = (Series::trusted(&a, 1), Series::trusted(&b, 1));
+        dtw::distance(level, a, b, &ddtw::options(window), interrupt)
+    }
+}
+
+/// The distances of `query` to `candidates` of any lengths, in order. The bits are those of [`distance`].
+///
+/// # Panics
+/// As [`distance`] does, or when `distances` is not as long as `candidates`.
 pub fn batch(
     level: Level,
     measure: Measure,
@@ -144,17 +180,37 @@ pub fn batch(
     distances: &mut [f64],
     interrupt: Interrupt<'_>,
 ) -> Result<(), KernelError> {
-    struct Many<'a>(Level, &'a [f64], &'a [&'a [f64]], Option<usize>, &'a mut [f64], Interrupt<'a>);
-    impl Task for Many<'_> {
-        type Output = Result<(), KernelError>;
-        fn run<R: Recurrence>(self, recurrence: R) -> Self::Output {
-            let Self(level, query, candidates, window, distances, interrupt) = self;
-            level.run(lanes::Batch { recurrence, query, candidates, window, distances, interrupt })
-        }
+    assert!(measure.in_domain(), "{measure:?} is in its domain");
+    assert_eq!(candidates.len(), distances.len(), "one distance a candidate");
+    measure.assert_defined_for(query);
+    candidates.iter().for_each(|candidate| measure.assert_defined_for(*candidate));
+    measure.run(BatchTask { level, query, candidates, window, distances, interrupt })
+}
+
+struct BatchTask<'a> {
+    level: Level,
+    query: Series<'a>,
+    candidates: &'a [Series<'a>],
+    window: Option<usize>,
+    distances: &'a mut [f64],
+    interrupt: Interrupt<'a>,
+}
+
+impl Task for BatchTask<'_> {
+    type Output = Result<(), KernelError>;
+
+    fn by_recurrence<R: Recurrence>(self, recurrence: R) -> Self::Output {
+        let Self { level, query, candidates, window, distances, interrupt } = self;
+        let query = query.values();
+        level.run(lanes::Batch { recurrence, query, candidates, window, distances, interrupt })
     }
-    debug_assert_eq!(candidates.len(), distances.len());
-    let query = measure.values(query);
-    let candidates: Vec<Cow<'_, [f64]>> = candidates.iter().map(|series| measure.values(*series)).collect();
-    let candidates: Vec<&[f64]> = candidates.iter().map(AsRef::as_ref).collect();
-    measure.run(Many(level, &query, &candidates, window, distances, interrupt))
+
+    fn by_dtw_of_derivatives(self) -> Self::Output {
+        let Self { level, query, candidates, window, distances, interrupt } = self;
+        let query = ddtw::derivative(query.values());
+        let candidates: Vec<Vec<f64>> = candidates.iter().map(|x| ddtw::derivative(x.values())).collect();
+        let candidates: Vec<Series<'_>> = candidates.iter().map(|x| Series::trusted(x, 1)).collect();
+        let query = Series::trusted(&query, 1);
+        dtw::batch(level, query, &candidates, &ddtw::options(window), distances, interrupt)
+    }
 }

@@ -3,11 +3,15 @@
 //! Lane `q` runs `SKEW` columns behind lane `q - 1`, so that what the last row of one lane has computed reaches the
 //! first row of the next by one lane shift, `SKEW` steps later: the state of a strip never leaves the registers, and
 //! only its last row goes to memory, for the next strip. `SKEW` 2 instead of 1 takes the shift off the critical path.
+//!
+//! DTW has strips of its own (`dtw/strip.rs`), whose rows are skewed against each other too. That is faster for a cell
+//! of two or three operations; here the cells are dearer, and a step of a column is more than one vector.
 
-use super::recurrence::{Diagonals, Extent, Predecessors, Recurrence, border};
+use super::recurrence::{Diagonals, Extent, POLL_STEPS, Predecessors, Recurrence, border, poll};
 use crate::kernels::band::Band;
 use crate::kernels::simd::{Kernel, MAX_LANES, Vector};
 use crate::kernels::{Interrupt, KernelError};
+use std::ops::Range;
 
 const SKEW: usize = 2;
 
@@ -41,26 +45,25 @@ impl<R: Recurrence> Pair<'_, R> {
         // One window per step: lane q looks q * SKEW values back, and one more for the value before.
         let mut padded = vec![0.0; m + 2 * behind + 1];
         padded[behind + 1..][..m].copy_from_slice(b);
-        let columns: Vec<R::Step<V>> = padded
-            .windows(behind + 2)
-            .map(|values| {
-                let now = V::from_fn(|q| values[behind + 1 - q * SKEW]);
-                let before = V::from_fn(|q| values[behind - q * SKEW]);
-                recurrence.step(now, before)
-            })
-            .collect();
+        let mut columns: Vec<R::Step<V>> = Vec::with_capacity(m + behind);
+        for (at, values) in padded.windows(behind + 2).enumerate() {
+            poll(at, interrupt)?;
+            let now = V::from_fn(|q| values[behind + 1 - q * SKEW]);
+            let before = V::from_fn(|q| values[behind - q * SKEW]);
+            columns.push(recurrence.step(now, before));
+        }
         let extent = Extent {
             lowest: rows.min(band.below + K),
             highest: (m + behind).min(band.above + height + behind),
             stride: K + SKEW,
         };
         let apart = if R::APART {
-            Diagonals::apart(recurrence, extent, [n.max(m); MAX_LANES])
+            Diagonals::apart(recurrence, extent, [n.max(m); MAX_LANES], interrupt)?
         } else {
             Diagonals::none()
         };
         let banded = !band.is_full(n, m);
-        let outside = if banded { Diagonals::of_band(extent, band) } else { Diagonals::none() };
+        let outside = if banded { Diagonals::of_band(extent, band, interrupt)? } else { Diagonals::none() };
         let border_a = border(recurrence, a, band.below, rows - n);
         // The row above a strip and the one that it leaves behind; entry j is D(row, j).
         let mut above = border(recurrence, b, band.above, behind);
@@ -106,13 +109,13 @@ impl<R: Recurrence> Pair<'_, R> {
             if banded {
                 strip.begin::<true>(steps(start, begun), border);
                 let (leave, rest) = below[start + 1..].split_at_mut(inside - begun);
-                strip.walk::<true>(steps(begun, inside), leave);
+                strip.walk::<true>(steps, begun..inside, leave, interrupt)?;
                 let (leave, rest) = rest.split_at_mut(slanted_out - inside);
-                strip.walk::<false>(steps(inside, slanted_out), leave);
-                strip.walk::<true>(steps(slanted_out, end), rest);
+                strip.walk::<false>(steps, inside..slanted_out, leave, interrupt)?;
+                strip.walk::<true>(steps, slanted_out..end, rest, interrupt)?;
             } else {
                 strip.begin::<false>(steps(start, begun), border);
-                strip.walk::<false>(steps(begun, end), &mut below[start + 1..]);
+                strip.walk::<false>(steps, begun..end, &mut below[start + 1..], interrupt)?;
             }
             if last + 1 == n {
                 let mut distance = f64::INFINITY;
@@ -171,9 +174,31 @@ impl<R: Recurrence, V: Vector, const K: usize> Strip<R, V, K> {
         }
     }
 
-    /// Steps at which every lane has begun. `leave` gets the last row of the strip.
+    /// The `range` of `steps`, at which every lane has begun. `leave` gets the last row of the strip.
     #[inline(always)]
-    fn walk<const MASKED: bool>(&mut self, steps: Steps<'_, R::Step<V>, V>, leave: &mut [f64]) {
+    fn walk<'s, const MASKED: bool>(
+        &mut self,
+        steps: impl Fn(usize, usize) -> Steps<'s, R::Step<V>, V>,
+        range: Range<usize>,
+        leave: &mut [f64],
+        interrupt: Interrupt<'_>,
+    ) -> Result<(), KernelError>
+    where
+        R::Step<V>: 's,
+        V: 's,
+    {
+        let mut from = range.start;
+        for leave in leave[..range.len()].chunks_mut(POLL_STEPS) {
+            interrupt.check()?;
+            self.stretch::<MASKED>(steps(from, from + leave.len()), leave);
+            from += leave.len();
+        }
+        Ok(())
+    }
+
+    /// As many steps as are walked between two looks at the interrupt.
+    #[inline(always)]
+    fn stretch<const MASKED: bool>(&mut self, steps: Steps<'_, R::Step<V>, V>, leave: &mut [f64]) {
         let Steps { columns, above, mut apart, mut outside } = steps;
         for ((column, above), leave) in columns.iter().zip(above).zip(leave) {
             let mut from = self.next(*above);

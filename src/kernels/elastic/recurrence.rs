@@ -6,6 +6,10 @@
 
 use crate::kernels::band::Band;
 use crate::kernels::simd::{MAX_LANES, Vector};
+use crate::kernels::{Interrupt, KernelError};
+
+/// Steps between two looks at the interrupt: at most a few milliseconds, those of soft-DTW, and too many to be felt.
+pub(super) const POLL_STEPS: usize = 1 << 12;
 
 /// A measure as the dynamic programs see it. Everything is `#[inline(always)]` where it is implemented.
 pub(super) trait Recurrence: Copy {
@@ -43,6 +47,12 @@ pub(super) struct Predecessors<V> {
     pub(super) up: V,
     /// `D(i, j-1)`.
     pub(super) left: V,
+}
+
+/// Looks at the interrupt in every [`POLL_STEPS`]th round of a loop.
+#[inline(always)]
+pub(super) fn poll(round: usize, interrupt: Interrupt<'_>) -> Result<(), KernelError> {
+    if round.is_multiple_of(POLL_STEPS) { interrupt.check() } else { Ok(()) }
 }
 
 /// The border cells `D(0, 0), D(1, 0), ...` along one series: running sums as far as `reach`, infinity beyond.
@@ -85,36 +95,56 @@ impl<V: Vector> Diagonals<V> {
 
     /// What `recurrence` makes of `|j - i|`, each lane with its own `longest`.
     #[inline(always)]
-    pub(super) fn apart<R: Recurrence>(recurrence: R, extent: Extent, longest: [usize; MAX_LANES]) -> Self {
+    pub(super) fn apart<R: Recurrence>(
+        recurrence: R,
+        extent: Extent,
+        longest: [usize; MAX_LANES],
+        interrupt: Interrupt<'_>,
+    ) -> Result<Self, KernelError> {
         // An exponential each: once for both signs, and once for lanes of the same length.
-        let terms = |longest: usize| -> Vec<f64> {
-            (0..=extent.farthest::<V>()).map(|distance| recurrence.apart(distance, longest)).collect()
+        let terms = |longest: usize| -> Result<Vec<f64>, KernelError> {
+            let mut terms = Vec::with_capacity(extent.farthest::<V>() + 1);
+            for distance in 0..=extent.farthest::<V>() {
+                poll(distance, interrupt)?;
+                terms.push(recurrence.apart(distance, longest));
+            }
+            Ok(terms)
         };
-        let first = terms(longest[0]);
-        let others: [Option<Vec<f64>>; MAX_LANES] =
-            longest.map(|other| (other != longest[0]).then(|| terms(other)));
-        Self::new(extent, |q, distance, _| others[q].as_ref().unwrap_or(&first)[distance])
+        let first = terms(longest[0])?;
+        let mut others = [const { None }; MAX_LANES];
+        for (terms_of_lane, &other) in others.iter_mut().zip(&longest) {
+            if other != longest[0] {
+                *terms_of_lane = Some(terms(other)?);
+            }
+        }
+        Self::new(extent, interrupt, |q, distance, _| others[q].as_ref().unwrap_or(&first)[distance])
     }
 
     /// 0 inside `band`, infinity outside: what is added to a cell to keep paths inside.
     #[inline(always)]
-    pub(super) fn of_band(extent: Extent, band: Band) -> Self {
-        Self::new(extent, |_, distance, after| {
+    pub(super) fn of_band(extent: Extent, band: Band, interrupt: Interrupt<'_>) -> Result<Self, KernelError> {
+        Self::new(extent, interrupt, |_, distance, after| {
             if distance <= if after { band.above } else { band.below } { 0.0 } else { f64::INFINITY }
         })
     }
 
     /// `value` gets the lane, `|j - i|` and whether `j >= i`.
     #[inline(always)]
-    fn new(extent: Extent, value: impl Fn(usize, usize, bool) -> f64) -> Self {
+    fn new(
+        extent: Extent,
+        interrupt: Interrupt<'_>,
+        value: impl Fn(usize, usize, bool) -> f64,
+    ) -> Result<Self, KernelError> {
         let Extent { lowest, highest, stride } = extent;
-        let entry = |at: usize| {
-            V::from_fn(|q| {
+        let mut entries = Vec::with_capacity(lowest + highest);
+        for at in 0..lowest + highest {
+            poll(at, interrupt)?;
+            entries.push(V::from_fn(|q| {
                 let zero = lowest + q * stride;
                 value(q, at.abs_diff(zero), at >= zero)
-            })
-        };
-        Self { entries: (0..lowest + highest).map(entry).collect(), lowest }
+            }));
+        }
+        Ok(Self { entries, lowest })
     }
 
     /// The entries for columns `column..` of the rows `row..row + k`, as windows of `k`: row `row + v` is at

@@ -7,7 +7,8 @@
 //! - Borders: infinite but for `D(0,0) = 0`.
 //! - Unit: the square of the unit of the values. The smoothed minimum is below the minimum, so the value may be
 //!   negative, and that of identical series is not 0; it is returned as it is. Not a metric.
-//! - Domain: `gamma > 0`, finite.
+//! - Domain: `1e-150 <= gamma <= 1e150`. Beyond, `1 / gamma` or the sum of the `gamma log 3` that a path is lowered
+//!   by is no number any more: minus infinity plus an infinite square would be NaN.
 //!
 //! The least of the three is subtracted first, so no exponential overflows, and its own is exp(0) = 1. When the
 //! others are so much larger that the sum rounds to 1, the logarithm is 0 and nothing is evaluated: with a `gamma`
@@ -17,6 +18,10 @@
 
 use super::recurrence::{Predecessors, Recurrence};
 use crate::kernels::simd::{MAX_LANES, Vector};
+use std::ops::RangeInclusive;
+
+/// The domain of `gamma`.
+pub(super) const GAMMA: RangeInclusive<f64> = 1e-150..=1e150;
 
 /// exp(-40) is below half of the spacing of floating-point numbers at 1, even twice.
 const NEGLIGIBLE: f64 = -40.0;

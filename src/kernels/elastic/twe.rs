@@ -35,8 +35,9 @@ impl Recurrence for Twe {
         TweStep { value, before, deleted: value.sub(before).abs().add(V::splat(self.nu + self.lambda)) }
     }
 
+    // `nu` may be so large that only its product with 0 is finite.
     fn apart(self, distance: usize, _longest: usize) -> f64 {
-        2.0 * self.nu * distance as f64
+        2.0 * (self.nu * distance as f64)
     }
 
     #[inline(always)]

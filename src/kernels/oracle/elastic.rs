@@ -89,7 +89,7 @@ fn cell(measure: Measure, a: &[f64], b: &[f64], i: usize, j: usize, from: [f64; 
             )
         }
         Measure::Twe { nu, lambda } => {
-            let matched = (x - y).abs() + (x_before - y_before).abs() + 2.0 * nu * apart;
+            let matched = (x - y).abs() + (x_before - y_before).abs() + 2.0 * (nu * apart);
             min3(
                 diagonal + matched,
                 up + ((x - x_before).abs() + (nu + lambda)),
