@@ -34,7 +34,8 @@ export type ErrorCode =
  * | `INTERNAL` | a defect of this package, or an addon that did not load |
  *
  * When the system refuses the scratch memory of a computation, the process ends, as with any allocation that fails in
- * native code. It is linear in the lengths, and for warping paths some tens of MiB more on each thread.
+ * native code. It is linear in the lengths; warping paths take some tens of MiB more on each thread, `lcsAlign` below
+ * 480 MB more.
  *
  * @example
  * try { await dtw(a, b) } catch (e) { if (e instanceof MidstreamerError && e.code === 'NON_FINITE') clean(a, b); else throw e }
@@ -248,9 +249,10 @@ export interface CommonSubsequence {
 }
 
 /**
- * A longest common subsequence with its positions. Memory is linear in the lengths.
+ * A longest common subsequence with its positions. Memory is some bytes a symbol and below 480 MB for the rest.
  *
- * @throws (rejects) MidstreamerError as `lcs`
+ * @throws (rejects) MidstreamerError as `lcs`, and TOO_LARGE above 7e11 cells, a common beginning and end
+ * not counted
  * @example const { positionsA } = await lcsAlign('ABCBDAB', 'BDCABA')
  */
 export function lcsAlign(a: Sequence, b: Sequence, options?: LcsOptions): Promise<CommonSubsequence>

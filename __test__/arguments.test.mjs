@@ -387,6 +387,7 @@ test('work beyond the limits is TOO_LARGE at once', async () => {
   const long = new Float64Array(70_000)
   await rejects(() => dtwAlign(long, long), 'TOO_LARGE', 'a and b: 70000 x 70000 = 4900000000 cells are more than the limit of 4000000000')
   await rejects(() => dtwAlign(long, long, { channels: 1, window: 50_000 }), 'TOO_LARGE', 'a and b: 70000 x 70000, of which in window 50000 ')
+  await rejects(() => lcsAlign(new Int32Array(1e6).fill(1), new Int32Array(1e6).fill(2)), 'TOO_LARGE', 'a and b of 1000000 and 1000000 symbols', '1000000000000 cells')
   await rejects(() => lagMatrix([long, long]), 'TOO_LARGE')
   await rejects(() => correlationMatrix([long, long]), 'TOO_LARGE')
   assert.ok(performance.now() - started < 10_000)

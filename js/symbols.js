@@ -2,7 +2,7 @@
 // Longest common subsequences, edit distance, and LCSS of real values.
 
 const native = require('./native.js')
-const { fromNative, invalid, isArray, show } = require('./errors.js')
+const { failure, fromNative, invalid, isArray, show } = require('./errors.js')
 const { readOptions, checksOf, oneOf, radius, nonNegative, abortSignal, callback } = require('./options.js')
 const { toSeries } = require('./series.js')
 const { toSymbolPair, toSymbolList } = require('./sequence.js')
@@ -37,7 +37,10 @@ async function lcsAlign(a, b, options) {
   throwIfAborted(o.signal)
   const [x, y] = toSymbolPair(a, b)
   const longer = Math.max(x.length, y.length)
-  const { positionsA, positionsB } = await run(o, 1, (job) => native.lcsAlign(x, y, job))
+  const { positionsA, positionsB } = await run(o, 1, (job) => native.lcsAlign(x, y, job)).catch((error) => {
+    if (error.code !== 'TOO_LARGE' || !/^\d+ cells/.test(error.message)) throw error
+    throw failure('TOO_LARGE', `a and b of ${x.length} and ${y.length} symbols, common ends not counted: ${error.message}`)
+  })
   const length = positionsA.length
   return { length, similarity: longer === 0 ? 1 : length / longer, positionsA, positionsB }
 }
