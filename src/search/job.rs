@@ -18,7 +18,8 @@ impl Job {
         Self::default()
     }
 
-    /// Asks every kernel of this job to stop. Takes effect within milliseconds.
+    /// Asks every kernel of this job to stop. Kernels look at it between runs of cells
+    /// that take milliseconds, longer for millions of columns.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
     }

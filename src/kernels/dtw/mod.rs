@@ -115,11 +115,6 @@ pub struct Alignment {
 }
 
 impl Alignment {
-    /// `1 / (1 + distance / pairs of the path)`, in `(0, 1]`; 0 without a path.
-    pub fn similarity(&self) -> f64 {
-        if self.path.is_empty() { 0.0 } else { 1.0 / (1.0 + self.distance / self.path.len() as f64) }
-    }
-
     /// Mean of `j - i` over the path, in samples: positive when `b` lags `a`. NaN without a path.
     pub fn lag(&self) -> f64 {
         let total: i64 = self.path.iter().map(|&(i, j)| i64::from(j) - i64::from(i)).sum();
