@@ -18,6 +18,10 @@ export declare class Job {
   get done(): number
 }
 
+export declare function alignTimeframes(values: Float64Array, ends: Float64Array, metric: number, window: number, normalize: number, maxDistance: number, channels: number, job?: Job | undefined | null): Promise<Array<WarpingPath>>
+
+export declare function barycenter(values: Float64Array, ends: Float64Array, window: number, maxIterations: number, tolerance: number, job?: Job | undefined | null): Promise<SeriesCenter>
+
 /** Equal symbols of both sequences, in order. */
 export interface CommonPositions {
   positionsA: Uint32Array
@@ -89,6 +93,8 @@ export declare enum MatrixKind {
   PearsonCorrelation = 3,
 }
 
+export declare function medoids(values: Float64Array, ends: Float64Array, k: number, seed: number, metric: number, window: number, normalize: number, maxDistance: number, channels: number, job?: Job | undefined | null): Promise<SeriesMedoids>
+
 /** The nearest candidates as two arrays: a hundred thousand objects would take the JavaScript thread a while to make. */
 export interface NearestCandidates {
   indices: Float64Array
@@ -104,7 +110,21 @@ export declare function panicForTestAsync(): Promise<void>
 /** What neural-trader calls a batch: one distance for each block of `steps` values, on all cores. */
 export declare function patternBatchSync(pattern: Float64Array, historical: Float64Array, steps: number): Float64Array
 
+/** A centre as JavaScript sees it. */
+export interface SeriesCenter {
+  center: Float64Array
+  inertia: number
+  iterations: number
+}
+
 export declare function seriesMatrix(kind: MatrixKind, values: Float64Array, ends: Float64Array, metric: number, window: number, normalize: number, maxDistance: number, channels: number, job?: Job | undefined | null): Promise<Float64Array>
+
+/** Representatives as JavaScript sees them. */
+export interface SeriesMedoids {
+  medoids: Uint32Array
+  assignment: Uint32Array
+  inertia: number
+}
 
 /** Threads that batches and matrices use. */
 export declare function threads(): number

@@ -836,6 +836,8 @@ function __napiStampBindingTarget(exportsObject, target) {
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
 module.exports.Job = nativeBinding.Job
+module.exports.alignTimeframes = nativeBinding.alignTimeframes
+module.exports.barycenter = nativeBinding.barycenter
 module.exports.dtw = nativeBinding.dtw
 module.exports.dtwAlign = nativeBinding.dtwAlign
 module.exports.dtwAlignLeftFirstSync = nativeBinding.dtwAlignLeftFirstSync
@@ -855,6 +857,7 @@ module.exports.lcsSync = nativeBinding.lcsSync
 module.exports.levenshtein = nativeBinding.levenshtein
 module.exports.levenshteinSync = nativeBinding.levenshteinSync
 module.exports.MatrixKind = nativeBinding.MatrixKind
+module.exports.medoids = nativeBinding.medoids
 module.exports.panicForTest = nativeBinding.panicForTest
 module.exports.panicForTestAsync = nativeBinding.panicForTestAsync
 module.exports.patternBatchSync = nativeBinding.patternBatchSync

@@ -347,3 +347,62 @@ export function elasticBatch(measure: ElasticMeasure, query: Series, candidates:
  * @example version() // { package: '0.1.0', kernel: 'avx2', threads: 8 }
  */
 export function version(): { package: string; kernel: 'scalar' | 'sse2' | 'avx2' | 'neon' | 'portable' | (string & {}); threads: number }
+
+// ------------------------------------------------------------------------------------ many series at once
+/**
+ * Alignment and lag of each pair of neighbouring series, e.g. one market at 1, 5, 15 and 60 minutes: element i is what
+ * `dtwAlign(series[i], series[i + 1], options)` gives, to the last bit. On all cores.
+ *
+ * Path and lag count in samples of each series: with different bar lengths the lag holds their ratio as well.
+ *
+ * @param options as of `dtwAlign`; `onProgress` counts pairs
+ * @returns one less than there are series; none of fewer than two
+ * @throws (rejects) MidstreamerError as `dtwAlign`, with messages such as "series[3][17] is NaN"; TOO_LARGE above 4e9
+ * cells of one pair, before any work
+ * @example const [fiveOnOne, hourOnFive] = await alignTimeframes([m1, m5, h1], { normalize: 'zscore' })
+ */
+export function alignTimeframes(series: readonly Series[], options?: DtwOptions & Progress): Promise<Alignment[]>
+
+/**
+ * The series in the middle of many: DTW barycenter averaging (DBA; Petitjean, Ketterlin and Gancarski, A global
+ * averaging method for dynamic time warping, 2011). Squared cost, univariate.
+ *
+ * The inertia of a centre is the sum of `dtw(center, series[i], { metric: 'squared', window })` over all i, in order. The first
+ * centre is the medoid, the series with the smallest inertia (ties: the first); its length stays. Every iteration
+ * moves each value of the centre to the mean of the values paired with it and is kept if that lowers the inertia. The
+ * last is the one by which the inertia falls by less than `tolerance` (absolute, in units of the inertia), or number
+ * `maxIterations`. Normalise prices of different levels first.
+ *
+ * @param options `window`: Sakoe-Chiba radius in samples, default none; `maxIterations`: an integer >= 1, default 30; `tolerance`:
+ * finite and >= 0, default 1e-6 (0: until the inertia falls no more); `onProgress` counts pairs compared and may leap to the end
+ * @returns `inertia` of `center`, and the `iterations` that were computed
+ * @throws (rejects) MidstreamerError EMPTY_SERIES, NON_FINITE, INVALID_ARGUMENT (also for no series at all), ABORTED, and TOO_LARGE
+ * above 11,585 series or when the longest one has more than 4e9 cells with itself
+ * @example const { center } = await barycenter([[0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1, 0]]) // [0, 0, 1, 0]
+ */
+export function barycenter(
+  series: readonly Series[],
+  options?: Progress & { window?: number; maxIterations?: number; tolerance?: number; signal?: AbortSignal },
+): Promise<{ center: Float64Array; inertia: number; iterations: number }>
+
+/**
+ * The k series that represent the others best: k-medoids by FasterPAM (Schubert and Rousseeuw, Fast and eager k-medoids
+ * clustering, 2021) on the matrix of DTW distances, the best of eight seeded starts. No exchange of one medoid for
+ * another series lowers the inertia; for k = 1 it is the smallest there is.
+ *
+ * A distance past `maxDistance` is Infinity, more than any sum: as few series as possible are out of reach of their
+ * medoid, and then the sum of the others is minimised.
+ *
+ * @param k how many, an integer from 1 to the number of series
+ * @param options as of `dtwMatrix`, and `seed`: an integer >= 0, default 0. The same seed gives the same answer on every machine
+ * @returns `medoids`: indices of the series, ascending; `assignment`: for each series the position of its medoid in
+ * `medoids` (the nearest, ties: the first; a medoid is its own); `inertia`: the sum of their distances in order,
+ * Infinity when a series is out of reach
+ * @throws (rejects) MidstreamerError as `dtwMatrix`
+ * @example const { medoids: typical, assignment } = await medoids(windows, 4, { normalize: 'zscore', window: 5 })
+ */
+export function medoids(
+  series: readonly Series[],
+  k: number,
+  options?: DtwOptions & Progress & { seed?: number },
+): Promise<{ medoids: Uint32Array; assignment: Uint32Array; inertia: number }>

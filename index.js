@@ -3,6 +3,7 @@
 
 const { MidstreamerError } = require('./js/errors.js')
 const native = require('./js/native.js')
+const cluster = require('./js/cluster.js')
 const dtw = require('./js/dtw.js')
 const elastic = require('./js/elastic.js')
 const symbols = require('./js/symbols.js')
@@ -25,6 +26,9 @@ module.exports.lcss = symbols.lcss
 module.exports.levenshtein = symbols.levenshtein
 module.exports.elastic = elastic.elastic
 module.exports.elasticBatch = elastic.elasticBatch
+module.exports.alignTimeframes = cluster.alignTimeframes
+module.exports.barycenter = cluster.barycenter
+module.exports.medoids = cluster.medoids
 module.exports.version = function version() {
   return { package: manifest.version, kernel: native.kernel(), threads: native.threads() }
 }

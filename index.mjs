@@ -19,5 +19,8 @@ export const {
   levenshtein,
   elastic,
   elasticBatch,
+  alignTimeframes,
+  barycenter,
+  medoids,
   version,
 } = midstreamer

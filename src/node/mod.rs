@@ -16,6 +16,7 @@
 //! | [`dtw`] | distances, alignments, batches and matrices of series |
 //! | [`symbols`] | LCS, Levenshtein and LCSS |
 //! | [`elastic`] | the other elastic distances |
+//! | [`cluster`] | neighbours, centres and representatives of many series |
 //! | [`diagnostics`] | `version` and the test hooks |
 
 // What a reader needs is documented in index.d.ts; the macro makes more items than are written here, and it needs
@@ -25,6 +26,7 @@
 #![cfg_attr(test, allow(dead_code))]
 
 mod arguments;
+mod cluster;
 mod diagnostics;
 mod dtw;
 mod elastic;
