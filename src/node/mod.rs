@@ -16,6 +16,7 @@
 //! | [`dtw`] | distances, alignments, batches and matrices of series |
 //! | [`symbols`] | LCS, Levenshtein and LCSS |
 //! | [`elastic`] | the other elastic distances |
+//! | [`library`] | pattern libraries |
 //! | [`diagnostics`] | `version` and the test hooks |
 
 // What a reader needs is documented in index.d.ts; the macro makes more items than are written here, and it needs
@@ -29,5 +30,6 @@ mod diagnostics;
 mod dtw;
 mod elastic;
 mod errors;
+mod library;
 mod symbols;
 mod task;
