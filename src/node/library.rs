@@ -2,13 +2,15 @@
 
 use super::arguments::{dtw_options, natural, series_buf};
 use super::errors::{Code, input, invalid, kernel, no_memory};
+use super::library_file::{self, LibraryWriter};
 use super::task::{Job, promise};
 use crate::search;
 use crate::search::library::{Found, Library, LibraryError, Names, Row, SearchStats, Shape};
+use crate::series::Series;
 use napi::bindgen_prelude::{Float64Array, PromiseRaw};
 use napi::{Env, Error};
 use napi_derive::napi;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// In which form patterns are added: how errors name their values.
 #[napi]
@@ -31,6 +33,12 @@ type Out<'a> = &'a mut [f64];
 
 #[napi]
 pub struct NativeLibrary(Library);
+
+impl From<Library> for NativeLibrary {
+    fn from(library: Library) -> Self {
+        Self(library)
+    }
+}
 
 #[napi]
 impl NativeLibrary {
@@ -109,7 +117,7 @@ impl NativeLibrary {
         let request = Request::new(k, max_distance, as_of)?;
         let snapshot = self.0.snapshot();
         let query = snapshot.shape().series("query", query).map_err(library)?;
-        let hints: Vec<u64> = hints.chunks_exact(2).map(|hint| hint[0] as u64).collect();
+        let hints = ordinals(hints);
         let start = Instant::now();
         let (found, stats) = (snapshot)
             .nearest(query, request.k, request.max_distance, request.as_of, &hints, &search::Job::new())
@@ -121,7 +129,7 @@ impl NativeLibrary {
         for (pair, found) in out.chunks_exact_mut(2).zip(&found) {
             pair.copy_from_slice(&[found.ordinal as f64, found.distance]);
         }
-        out[2 * found.len()..needed].copy_from_slice(&packed_stats(stats, start));
+        out[2 * found.len()..needed].copy_from_slice(&packed_stats(stats, start.elapsed()));
         Ok(found.len() as f64)
     }
 
@@ -150,11 +158,57 @@ impl NativeLibrary {
                 let (found, stats) = snapshot.nearest(query.as_series(), k, max_distance, as_of, &[], job)?;
                 let mut packed = Vec::with_capacity(2 * found.len() + STATS);
                 pack(&found, &mut packed);
-                packed.extend(packed_stats(stats, start));
+                packed.extend(packed_stats(stats, start.elapsed()));
                 Ok(packed)
             },
             Float64Array::from,
         )
+    }
+}
+
+#[napi]
+impl NativeLibrary {
+    /// Searches with every window of `values`, on all threads while this one waits. `as_of` holds an instant for each
+    /// window, or nothing; `hints`, as in `search_sync`, are for the first. The result holds for each window how many
+    /// patterns were found and their (ordinal, distance), and at its end the stats of the last window.
+    #[napi(catch_unwind)]
+    pub fn search_windows_sync(
+        &self,
+        values: &[f64],
+        k: f64,
+        max_distance: f64,
+        as_of: &[f64],
+        hints: &[f64],
+    ) -> Result<Float64Array, Error<Code>> {
+        let Request { k, max_distance, .. } = Request::new(k, max_distance, f64::NAN)?;
+        let snapshot = self.0.snapshot();
+        let Shape { steps, channels, .. } = *snapshot.shape();
+        let series = Series::new("values", values, channels).map_err(input)?;
+        let windows = (series.steps() + 1).saturating_sub(steps);
+        if windows == 0 || !(as_of.is_empty() || as_of.len() == windows) {
+            return Err(invalid(format!("{} instants for {windows} windows", as_of.len())));
+        }
+        let hints = ordinals(hints);
+        let search = || snapshot.nearest_windows(series, k, max_distance, as_of, &hints, &search::Job::new());
+        // A single window is not worth the way to another thread.
+        let answers = if windows == 1 { search() } else { search::blocking(search) }.map_err(kernel)?;
+        let mut packed = Vec::with_capacity(
+            answers.iter().map(|answer| 1 + 2 * answer.found.len()).sum::<usize>() + STATS,
+        );
+        for answer in &answers {
+            packed.push(answer.found.len() as f64);
+            pack(&answer.found, &mut packed);
+        }
+        if let Some(last) = answers.last() {
+            packed.extend(packed_stats(last.stats, last.elapsed));
+        }
+        Ok(packed.into())
+    }
+
+    /// For a file of the library as it is now.
+    #[napi(catch_unwind)]
+    pub fn writer(&self) -> LibraryWriter {
+        library_file::writer(self.0.snapshot())
     }
 }
 
@@ -177,17 +231,22 @@ fn ordinal(value: f64) -> Result<u64, Error<Code>> {
     natural("ordinal", value).map(|ordinal| ordinal as u64)
 }
 
+/// Of pairs (ordinal, distance).
+fn ordinals(pairs: &[f64]) -> Vec<u64> {
+    pairs.chunks_exact(2).map(|pair| pair[0] as u64).collect()
+}
+
 fn pack(found: &[Found], packed: &mut Vec<f64>) {
     packed.extend(found.iter().flat_map(|found| [found.ordinal as f64, found.distance]));
 }
 
-fn packed_stats(stats: SearchStats, start: Instant) -> [f64; STATS] {
+fn packed_stats(stats: SearchStats, elapsed: Duration) -> [f64; STATS] {
     let SearchStats { candidates, pruned_by_bound, abandoned, computed } = stats;
-    let elapsed_ms = start.elapsed().as_secs_f64() * 1e3;
+    let elapsed_ms = elapsed.as_secs_f64() * 1e3;
     [candidates as f64, pruned_by_bound as f64, abandoned as f64, computed as f64, elapsed_ms]
 }
 
-fn library(error: LibraryError) -> Error<Code> {
+pub(super) fn library(error: LibraryError) -> Error<Code> {
     match error {
         LibraryError::Input(error) => input(error),
         LibraryError::WrongLength { .. } => Error::new(Code::LengthMismatch, error.to_string()),

@@ -17,6 +17,7 @@
 //! | [`symbols`] | LCS, Levenshtein and LCSS |
 //! | [`elastic`] | the other elastic distances |
 //! | [`library`] | pattern libraries |
+//! | [`library_file`] | pattern libraries in files |
 //! | [`diagnostics`] | `version` and the test hooks |
 
 // What a reader needs is documented in index.d.ts; the macro makes more items than are written here, and it needs
@@ -31,5 +32,6 @@ mod dtw;
 mod elastic;
 mod errors;
 mod library;
+mod library_file;
 mod symbols;
 mod task;

@@ -8,11 +8,16 @@
 //! | --- | --- |
 //! | [`segment`] | the columns of a few hundred patterns |
 //! | [`nearest`] | the k nearest patterns of a query |
+//! | [`windows`] | the same for every window of a series |
+//! | [`file`] | a library in a file |
 
+pub mod file;
 mod nearest;
 mod segment;
+mod windows;
 
 pub use nearest::{Found, SearchStats};
+pub use windows::Answer;
 
 use crate::kernels::dtw::Metric;
 use crate::kernels::normalize::Normalize;
