@@ -8,6 +8,7 @@ mod batch;
 mod candidates;
 mod elastic;
 mod job;
+pub mod library;
 mod matrix;
 mod nearest;
 mod symbols;
