@@ -18,6 +18,51 @@ export declare class Job {
   get done(): number
 }
 
+/** What a file holds, waiting for what JavaScript reads in the meta. */
+export declare class LibraryReader {
+  /** Length, channels, window (-1: none), metric, normalize and the number of patterns, as they cross elsewhere. */
+  shape(): Array<number>
+  /** The texts of the next patterns, at most `count`; every one is given once. */
+  texts(start: number, count: number): PatternTexts
+  /** Makes the library; `ends_at` has an end (NaN: not known) for each pattern. Once. */
+  library(endsAt: Float64Array): Promise<NativeLibrary>
+}
+
+/** A library as it was when the writer was made, waiting for its ids and meta. */
+export declare class LibraryWriter {
+  /** The ids and the meta, as JSON text, of the next patterns in the order of adding. */
+  append(ids: Array<string>, meta: Array<string | undefined | null>): void
+  /** Writes the file. Once. */
+  write(path: string): Promise<void>
+}
+
+export declare class NativeLibrary {
+  constructor(steps: number, channels: number, window: number, metric: number, normalize: number)
+  /**
+   * Adds rows, one after the other in `values`, with an end (NaN: not known) for each; returns the ordinal of the
+   * first, the others follow it.
+   */
+  add(form: PatternForm, values: Float64Array, endsAt: Float64Array): number
+  remove(ordinal: number): boolean
+  /** A copy of the values as they were added. */
+  values(ordinal: number): Float64Array | null
+  /**
+   * Searches on this thread. Writes the `n` patterns found as (ordinal, distance) to the beginning of `out`, the
+   * stats after them, and returns `n`. `as_of` NaN: none. `hints` are (ordinal, anything).
+   */
+  searchSync(query: Float64Array, k: number, maxDistance: number, asOf: number, hints: Float64Array, out: Float64Array): number
+  /** The same on the thread pool, in the library as it is now; the result is exactly as long as it must be. */
+  search(query: Float64Array, k: number, maxDistance: number, asOf: number, job?: Job | undefined | null): Promise<Float64Array>
+  /**
+   * Searches with every window of `values`, on all threads while this one waits. `as_of` holds an instant for each
+   * window, or nothing; `hints`, as in `search_sync`, are for the first. The result holds for each window how many
+   * patterns were found and their (ordinal, distance), and at its end the stats of the last window.
+   */
+  searchWindowsSync(values: Float64Array, k: number, maxDistance: number, asOf: Float64Array, hints: Float64Array): Float64Array
+  /** For a file of the library as it is now. */
+  writer(): LibraryWriter
+}
+
 export declare function alignTimeframes(values: Float64Array, ends: Float64Array, metric: number, window: number, normalize: number, maxDistance: number, channels: number, job?: Job | undefined | null): Promise<Array<WarpingPath>>
 
 export declare function barycenter(values: Float64Array, ends: Float64Array, window: number, maxIterations: number, tolerance: number, job?: Job | undefined | null): Promise<SeriesCenter>
@@ -109,6 +154,22 @@ export declare function panicForTestAsync(): Promise<void>
 
 /** What neural-trader calls a batch: one distance for each block of `steps` values, on all cores. */
 export declare function patternBatchSync(pattern: Float64Array, historical: Float64Array, steps: number): Float64Array
+
+/** In which form patterns are added: how errors name their values. */
+export declare enum PatternForm {
+  One = 0,
+  List = 1,
+  Block = 2,
+}
+
+/** A slice of the texts of a file. */
+export interface PatternTexts {
+  ids: Array<string>
+  /** JSON text. */
+  meta: Array<string | undefined | null>
+}
+
+export declare function readLibrary(path: string): Promise<LibraryReader>
 
 /** A centre as JavaScript sees it. */
 export interface SeriesCenter {

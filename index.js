@@ -6,6 +6,7 @@ const native = require('./js/native.js')
 const cluster = require('./js/cluster.js')
 const dtw = require('./js/dtw.js')
 const elastic = require('./js/elastic.js')
+const library = require('./js/library.js')
 const symbols = require('./js/symbols.js')
 const manifest = require('./package.json')
 
@@ -26,6 +27,7 @@ module.exports.lcss = symbols.lcss
 module.exports.levenshtein = symbols.levenshtein
 module.exports.elastic = elastic.elastic
 module.exports.elasticBatch = elastic.elasticBatch
+module.exports.PatternLibrary = library.PatternLibrary
 module.exports.alignTimeframes = cluster.alignTimeframes
 module.exports.barycenter = cluster.barycenter
 module.exports.medoids = cluster.medoids

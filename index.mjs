@@ -19,6 +19,7 @@ export const {
   levenshtein,
   elastic,
   elasticBatch,
+  PatternLibrary,
   alignTimeframes,
   barycenter,
   medoids,

@@ -16,6 +16,8 @@
 //! | [`dtw`] | distances, alignments, batches and matrices of series |
 //! | [`symbols`] | LCS, Levenshtein and LCSS |
 //! | [`elastic`] | the other elastic distances |
+//! | [`library`] | pattern libraries |
+//! | [`library_file`] | pattern libraries in files |
 //! | [`cluster`] | neighbours, centres and representatives of many series |
 //! | [`diagnostics`] | `version` and the test hooks |
 
@@ -31,5 +33,7 @@ mod diagnostics;
 mod dtw;
 mod elastic;
 mod errors;
+mod library;
+mod library_file;
 mod symbols;
 mod task;

@@ -9,6 +9,7 @@ mod batch;
 mod candidates;
 mod elastic;
 mod job;
+pub mod library;
 mod matrix;
 mod medoids;
 mod nearest;

@@ -8,5 +8,6 @@ mod elastic;
 mod golden_dtw;
 mod golden_elastic;
 mod golden_symbols;
+mod library;
 mod search;
 mod symbols;

@@ -1,0 +1,157 @@
+//! A pattern library in a file: versioned, checksummed, replaced whole or not at all.
+//!
+//! `docs/library-file.md` is the normative description of the bytes. The rules that everything here follows:
+//!
+//! - nothing is believed before the checksum that covers it was compared;
+//! - nothing is allocated before the real size of the file was found to be what the header says, so memory is bounded
+//!   by a small multiple of the file;
+//! - a file is written beside its target, made durable and then renamed: a crash at any time leaves the whole old
+//!   library or the whole new one;
+//! - both ways go through blocks of 4 KiB: there is no second copy of the values.
+//!
+//! | module | what it knows |
+//! | --- | --- |
+//! | `format` | the fields of the header, their limits, how they fit together |
+//! | `blocks` | a stream of bytes cut into checksummed blocks |
+//! | `decode`, `encode` | a library as such a stream |
+//! | `replace` | the steps by which a file replaces another, over any [`Storage`] |
+
+mod blocks;
+mod decode;
+mod encode;
+mod format;
+mod replace;
+
+pub use decode::decode;
+pub use encode::encode;
+pub use format::VERSION;
+pub use replace::{Disk, Storage};
+
+use crate::kernels::dtw::Metric;
+use crate::kernels::normalize::Normalize;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What is kept of a library: its options, and its patterns in the order in which they were added.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Saved {
+    /// Time steps of every pattern, at least 1.
+    pub length: usize,
+    /// Values per time step, at least 1.
+    pub channels: usize,
+    /// Sakoe-Chiba radius in samples, or no band.
+    pub window: Option<usize>,
+    /// Local cost.
+    pub metric: Metric,
+    /// What is done to patterns and queries before they are compared.
+    pub normalize: Normalize,
+    /// One a pattern, all different.
+    pub ids: Vec<String>,
+    /// One a pattern, where it has any: JSON text. Kept as it is and not parsed: who parses it (the JavaScript facade)
+    /// reports text that is not JSON as a corrupt file.
+    pub meta: Vec<Option<String>>,
+    /// `length * channels` finite values a pattern, raw, row-major, pattern after pattern.
+    pub values: Vec<f64>,
+}
+
+/// Why a library was not saved or loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// The operating system said no.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What was tried, as a verb: "read", "rename".
+        action: &'static str,
+        /// What the system answered.
+        source: io::Error,
+    },
+    /// There is nothing at the path.
+    #[error("there is no file {}", path.display())]
+    Missing {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// A directory, a device or a pipe stands at the path.
+    #[error("{} is not a regular file", path.display())]
+    NotAFile {
+        /// What is in the way.
+        path: PathBuf,
+    },
+    /// The bytes are not those of a library that was written whole: cut off, changed, or another kind of file.
+    #[error("not an intact pattern library: {what} (at byte {offset})")]
+    Corrupt {
+        /// What is wrong.
+        what: String,
+        /// Where it was noticed, in bytes from the start of the file.
+        offset: u64,
+    },
+    /// Written by a later version.
+    #[error("the pattern library has format version {found}, this version reads {supported}")]
+    Schema {
+        /// The version of the file.
+        found: u32,
+        /// The version that can be read.
+        supported: u32,
+    },
+    /// Of this version, but with features that a reader must understand and this one does not. As `Schema`, it means
+    /// that a later release can read the file.
+    #[error("the pattern library needs features that this version does not have (bits {unknown:#x})")]
+    Features {
+        /// The bits that are unknown.
+        unknown: u32,
+    },
+    /// What was to be saved is not a library: the caller's mistake.
+    #[error("the library cannot be saved: {what}")]
+    Invalid {
+        /// What is wrong.
+        what: String,
+    },
+    /// The operating system has no room for what the file holds.
+    #[error("{bytes} bytes of memory could not be had")]
+    OutOfMemory {
+        /// What was asked for.
+        bytes: u64,
+    },
+}
+
+impl FileError {
+    /// For `map_err`.
+    fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { path: path.to_owned(), action, source }
+    }
+}
+
+/// Saves a library, in place of what the file at `path` held before. A symbolic link stays one: what it points to is
+/// replaced. The permissions of an existing file are kept.
+///
+/// After an error the file is as it was, and nothing is left beside it. There is one exception: when everything worked
+/// but the directory could not be flushed (`action` is "flush the directory of"), the new library is in place, and
+/// only a loss of power could still undo that.
+pub fn write(path: &Path, saved: &Saved) -> Result<(), FileError> {
+    write_to(&Disk, path, saved)
+}
+
+/// [`write()`] over any storage.
+pub fn write_to<S: Storage>(storage: &S, path: &Path, saved: &Saved) -> Result<(), FileError> {
+    let header = encode::check(saved)?;
+    replace::replace(storage, path, |file| encode::encode_checked(saved, &header, file))
+}
+
+/// Loads a library. Needs memory for what the file holds and a small constant; reads once, front to back.
+pub fn read(path: &Path) -> Result<Saved, FileError> {
+    let found = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => FileError::Missing { path: path.to_owned() },
+        _ => FileError::Io { path: path.to_owned(), action: "open", source: error },
+    };
+    // Before opening it, because opening a pipe waits for somebody to write to it.
+    if !fs::metadata(path).map_err(found)?.is_file() {
+        return Err(FileError::NotAFile { path: path.to_owned() });
+    }
+    let file = File::open(path).map_err(found)?;
+    let size = file.metadata().map_err(FileError::io(path, "read"))?.len();
+    decode(file, size, path)
+}
