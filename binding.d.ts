@@ -18,6 +18,24 @@ export declare class Job {
   get done(): number
 }
 
+/** What a file holds, waiting for what JavaScript reads in the meta. */
+export declare class LibraryReader {
+  /** Length, channels, window (-1: none), metric, normalize and the number of patterns, as they cross elsewhere. */
+  shape(): Array<number>
+  /** The texts of the next patterns, at most `count`; every one is given once. */
+  texts(start: number, count: number): PatternTexts
+  /** Makes the library; `ends_at` has an end (NaN: not known) for each pattern. Once. */
+  library(endsAt: Float64Array): Promise<NativeLibrary>
+}
+
+/** A library as it was when the writer was made, waiting for its ids and meta. */
+export declare class LibraryWriter {
+  /** The ids and the meta, as JSON text, of the next patterns in the order of adding. */
+  append(ids: Array<string>, meta: Array<string | undefined | null>): void
+  /** Writes the file. Once. */
+  write(path: string): Promise<void>
+}
+
 export declare class NativeLibrary {
   constructor(steps: number, channels: number, window: number, metric: number, normalize: number)
   /**
@@ -35,6 +53,14 @@ export declare class NativeLibrary {
   searchSync(query: Float64Array, k: number, maxDistance: number, asOf: number, hints: Float64Array, out: Float64Array): number
   /** The same on the thread pool, in the library as it is now; the result is exactly as long as it must be. */
   search(query: Float64Array, k: number, maxDistance: number, asOf: number, job?: Job | undefined | null): Promise<Float64Array>
+  /**
+   * Searches with every window of `values`, on all threads while this one waits. `as_of` holds an instant for each
+   * window, or nothing; `hints`, as in `search_sync`, are for the first. The result holds for each window how many
+   * patterns were found and their (ordinal, distance), and at its end the stats of the last window.
+   */
+  searchWindowsSync(values: Float64Array, k: number, maxDistance: number, asOf: Float64Array, hints: Float64Array): Float64Array
+  /** For a file of the library as it is now. */
+  writer(): LibraryWriter
 }
 
 /** Equal symbols of both sequences, in order. */
@@ -129,6 +155,15 @@ export declare enum PatternForm {
   List = 1,
   Block = 2,
 }
+
+/** A slice of the texts of a file. */
+export interface PatternTexts {
+  ids: Array<string>
+  /** JSON text. */
+  meta: Array<string | undefined | null>
+}
+
+export declare function readLibrary(path: string): Promise<LibraryReader>
 
 export declare function seriesMatrix(kind: MatrixKind, values: Float64Array, ends: Float64Array, metric: number, window: number, normalize: number, maxDistance: number, channels: number, job?: Job | undefined | null): Promise<Float64Array>
 

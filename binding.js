@@ -836,6 +836,8 @@ function __napiStampBindingTarget(exportsObject, target) {
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
 module.exports.Job = nativeBinding.Job
+module.exports.LibraryReader = nativeBinding.LibraryReader
+module.exports.LibraryWriter = nativeBinding.LibraryWriter
 module.exports.NativeLibrary = nativeBinding.NativeLibrary
 module.exports.dtw = nativeBinding.dtw
 module.exports.dtwAlign = nativeBinding.dtwAlign
@@ -860,5 +862,6 @@ module.exports.panicForTest = nativeBinding.panicForTest
 module.exports.panicForTestAsync = nativeBinding.panicForTestAsync
 module.exports.patternBatchSync = nativeBinding.patternBatchSync
 module.exports.PatternForm = nativeBinding.PatternForm
+module.exports.readLibrary = nativeBinding.readLibrary
 module.exports.seriesMatrix = nativeBinding.seriesMatrix
 module.exports.threads = nativeBinding.threads

@@ -6,6 +6,7 @@ const native = require('./js/native.js')
 const dtw = require('./js/dtw.js')
 const elastic = require('./js/elastic.js')
 const library = require('./js/library.js')
+const stream = require('./js/stream.js')
 const symbols = require('./js/symbols.js')
 const manifest = require('./package.json')
 
@@ -27,6 +28,7 @@ module.exports.levenshtein = symbols.levenshtein
 module.exports.elastic = elastic.elastic
 module.exports.elasticBatch = elastic.elasticBatch
 module.exports.PatternLibrary = library.PatternLibrary
+module.exports.StreamMatcher = stream.StreamMatcher
 module.exports.version = function version() {
   return { package: manifest.version, kernel: native.kernel(), threads: native.threads() }
 }

@@ -20,5 +20,6 @@ export const {
   elastic,
   elasticBatch,
   PatternLibrary,
+  StreamMatcher,
   version,
 } = midstreamer
