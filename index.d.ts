@@ -31,6 +31,10 @@ export type ErrorCode =
  * | `LENGTH_MISMATCH` | values that are no multiple of `channels` or `length`; unequal lengths where equal ones are needed |
  * | `TOO_LARGE` | beyond a documented limit, or no memory for the copy of an input or for a matrix |
  * | `ABORTED` | the signal; its reason is `cause` |
+ * | `NOT_FOUND` | no file of this name |
+ * | `STORE` | the system refused to read or write a file |
+ * | `CORRUPT` | a file that is cut off, changed, or of another kind |
+ * | `SCHEMA` | a file that a later version wrote |
  * | `INTERNAL` | a defect of this package, or an addon that did not load |
  *
  * When the system refuses the scratch memory of a computation, the process ends, as with any allocation that fails in
@@ -347,6 +351,193 @@ export function elasticBatch(measure: ElasticMeasure, query: Series, candidates:
  * @example version() // { package: '0.1.0', kernel: 'avx2', threads: 8 }
  */
 export function version(): { package: string; kernel: 'scalar' | 'sse2' | 'avx2' | 'neon' | 'portable' | (string & {}); threads: number }
+
+// ---------------------------------------------------------------------------------- pattern search
+/** A labelled window of a series. */
+export interface Pattern {
+  /** Unique in its library; well-formed Unicode. */
+  id: string
+  /** `length` time steps of `channels` values each, row-major. What `get` returns is a Float64Array with the values as they were added. */
+  values: Series
+  /**
+   * Anything JSON: null, booleans, numbers, strings, arrays, plain objects. It is copied when the pattern is added, and
+   * comes back deeply frozen; it stays in JavaScript, and only `save` serialises it.
+   *
+   * - Properties that are undefined are left out and undefined items become null, as in JSON.
+   * - NaN and infinities are kept, but `save` writes them as null, as JSON does.
+   * - Functions, symbols, BigInt, instances of classes (Date too: store `date.getTime()`), cycles and holes are
+   *   INVALID_ARGUMENT naming their place, as is a nesting deeper than 500; more than a million values are TOO_LARGE.
+   *
+   * Fields with a meaning: `endsAt` (epoch milliseconds of the last sample; `asOf` looks at it), `outcome` (return over
+   * the pattern's horizon, as a fraction), `outcomeAt` (epoch milliseconds at which it was known), `patternType`.
+   */
+  meta?: unknown
+}
+
+/** A pattern that a search found. */
+export interface Match {
+  id: string
+  /** As `dtw` gives it for the query and the pattern, the same bits. */
+  distance: number
+  /** 1 / (1 + distance / length), length in time steps of the pattern. In [0, 1]; 1 = equal. */
+  similarity: number
+  /** The pattern's, frozen; no such key when it has none. */
+  meta?: unknown
+}
+
+/** What the patterns of a library have in common, and how they are compared. */
+export interface LibraryOptions {
+  /** Time steps of every pattern, an integer >= 1. */
+  length: number
+  /** Values per time step, row-major. Default 1. */
+  channels?: number
+  /** Sakoe-Chiba radius in samples, as in `dtw`. Omit: no band. */
+  window?: number
+  /** As in `dtw`. Default `'absolute'`. */
+  metric?: DtwOptions['metric']
+  /** As in `dtw`, done to each pattern when it is added and to each query. Default `'none'`. */
+  normalize?: DtwOptions['normalize']
+}
+
+/** What a search in a library asks for. */
+export interface LibrarySearchOptions {
+  /** How many, an integer >= 1, default 10; above the number of patterns: all. */
+  k?: number
+  /** In the units of the distance, >= 0: patterns farther than this are left out. */
+  maxDistance?: number
+  /**
+   * Epoch milliseconds, infinities included: leaves out patterns whose `meta.endsAt` is later, missing or not finite, so
+   * that a search about the past does not see what came after it.
+   */
+  asOf?: number
+}
+
+/**
+ * Patterns of one length in native memory, prepared when they are added: add once, search many times. Patterns may be
+ * added and removed while searches run; each search sees the library as it was when it was called.
+ *
+ * @example
+ * const library = new PatternLibrary({ length: 60, normalize: 'zscore', window: 6 })
+ * library.add({ id: '2020-02-24', values: closes, meta: { endsAt: Date.UTC(2020, 1, 24), outcome: -0.12 } })
+ * const [nearest] = await library.search(today, { k: 5, asOf: Date.now() })
+ */
+export class PatternLibrary {
+  /** @throws MidstreamerError INVALID_ARGUMENT */
+  constructor(options: LibraryOptions)
+
+  /** Patterns in the library. */
+  readonly size: number
+
+  /**
+   * Adds one pattern or many: all or, on an error, none. Ids must be new.
+   *
+   * @throws MidstreamerError INVALID_ARGUMENT (an id that exists already or occurs twice, meta that is not JSON),
+   * EMPTY_SERIES, NON_FINITE ("patterns[3].values[17] is NaN"), LENGTH_MISMATCH, TOO_LARGE
+   */
+  add(patterns: Pattern | readonly Pattern[]): void
+  /**
+   * Adds many patterns from one block, row after row: the fastest form. `meta`, when given, has an item for each id.
+   *
+   * @throws MidstreamerError as above
+   * @example library.add({ ids: ['a', 'b'], data: Float64Array.of(1, 2, 3, 4, 5, 6) }) // two patterns of length 3
+   */
+  add(block: { ids: readonly string[]; data: Float64Array | Float32Array; meta?: readonly unknown[] }): void
+
+  /** Removes a pattern; false when there is none of this id. Searches that run still find it, with its meta. */
+  remove(id: string): boolean
+
+  /** The pattern of this id with a copy of its values, or undefined. */
+  get(id: string): (Pattern & { values: Float64Array }) | undefined
+
+  /**
+   * The k nearest patterns, exactly: equal to sorting the distances of all, but most patterns are ruled out early.
+   *
+   * @returns nearest first, ties by order of adding
+   * @throws (rejects) MidstreamerError EMPTY_SERIES, NON_FINITE, LENGTH_MISMATCH, INVALID_ARGUMENT, ABORTED
+   * @example await library.search(today, { k: 3, maxDistance: 12, asOf: Date.UTC(2024, 0, 1) })
+   */
+  search(query: Series, options?: LibrarySearchOptions & { signal?: AbortSignal }): Promise<Match[]>
+
+  /**
+   * `search` on the calling thread, for the hot loop: a promise costs more than a search in a small library.
+   *
+   * @throws MidstreamerError EMPTY_SERIES, NON_FINITE, LENGTH_MISMATCH, INVALID_ARGUMENT
+   */
+  searchSync(query: Series, options?: LibrarySearchOptions): Match[]
+
+  /**
+   * Writes the library as it is now to a file, in place of what was there. The file is replaced whole or not at all,
+   * whatever happens meanwhile, and it is durable when the promise resolves. Patterns keep their order.
+   *
+   * @throws (rejects) MidstreamerError STORE (the system refused), INVALID_ARGUMENT, TOO_LARGE (an id or meta beyond what the format
+   * holds)
+   */
+  save(path: string): Promise<void>
+
+  /**
+   * The library of a file: same options, patterns, meta and order.
+   *
+   * @throws (rejects) MidstreamerError NOT_FOUND (no such file), CORRUPT (not an intact library), SCHEMA (written by a
+   * later version), STORE (the system refused), TOO_LARGE (no memory), INVALID_ARGUMENT
+   */
+  static load(path: string): Promise<PatternLibrary>
+
+  /**
+   * What the search that finished last skipped and why, to explain its speed; null before the first. Searches of a
+   * `StreamMatcher` count too; one that was aborted or failed does not.
+   *
+   * - `candidates`: patterns that it could have returned: those in the library, with `asOf` those that had ended
+   * - `prunedByBound`: never compared, a lower bound was beyond what was found already
+   * - `abandoned`: compared in part, the distance turned out to be beyond what was found already
+   * - `computed`: compared to the end; the three add up to `candidates`
+   * - `elapsedMs`: milliseconds of the search itself, without the wait for a thread
+   */
+  readonly lastSearch: { candidates: number; prunedByBound: number; abandoned: number; computed: number; elapsedMs: number } | null
+}
+
+/**
+ * Matches live bars: feed samples one at a time; each push searches the library with the last `length` of them. Nothing
+ * after the sample is ever read.
+ *
+ * Each answer equals `library.searchSync(lastSamples, { k, maxDistance, asOf: at })` in the library as it is at that
+ * moment. Memory is constant (twice `length` samples), and nothing drifts: the window is normalised anew with each
+ * push, so the ten-millionth answer is as exact as the first.
+ *
+ * @example
+ * const matcher = new StreamMatcher(library, { k: 3, maxDistance: 10 })
+ * for await (const bar of bars) {
+ *   for (const { id, distance } of matcher.push(bar.close, bar.time)) console.log(id, distance)
+ * }
+ */
+export class StreamMatcher {
+  /**
+   * @param options `k`: matches per push, an integer >= 1, default 10; `maxDistance`: in the units of the distance
+   * @throws MidstreamerError INVALID_ARGUMENT
+   */
+  constructor(library: PatternLibrary, options?: { k?: number; maxDistance?: number })
+
+  /**
+   * One sample: a number, or one value per channel. On an error nothing is pushed.
+   *
+   * @param at instant of the sample in epoch milliseconds; acts as `asOf`, so that a library with later windows cannot
+   * leak the future. It may be earlier than the one before (a late bar): each push is a question of its own. Omit: every
+   * pattern is searched
+   * @returns matches, nearest first; [] until there are `length` samples
+   * @throws MidstreamerError NON_FINITE (also of `at`), INVALID_ARGUMENT, EMPTY_SERIES, LENGTH_MISMATCH
+   */
+  push(value: number | Series, at?: number): Match[]
+
+  /**
+   * Many samples, row-major, with an instant for each or none: what as many calls of `push` return, computed on all
+   * cores while the calling thread waits. On an error nothing is pushed.
+   *
+   * @throws MidstreamerError as `push`
+   */
+  pushMany(values: Series, at?: Series): Match[][]
+
+  /** Forgets every sample. */
+  reset(): void
+}
 
 // ------------------------------------------------------------------------------------ many series at once
 /**

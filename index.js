@@ -7,6 +7,7 @@ const cluster = require('./js/cluster.js')
 const dtw = require('./js/dtw.js')
 const elastic = require('./js/elastic.js')
 const library = require('./js/library.js')
+const stream = require('./js/stream.js')
 const symbols = require('./js/symbols.js')
 const manifest = require('./package.json')
 
@@ -28,6 +29,7 @@ module.exports.levenshtein = symbols.levenshtein
 module.exports.elastic = elastic.elastic
 module.exports.elasticBatch = elastic.elasticBatch
 module.exports.PatternLibrary = library.PatternLibrary
+module.exports.StreamMatcher = stream.StreamMatcher
 module.exports.alignTimeframes = cluster.alignTimeframes
 module.exports.barycenter = cluster.barycenter
 module.exports.medoids = cluster.medoids

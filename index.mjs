@@ -20,6 +20,7 @@ export const {
   elastic,
   elasticBatch,
   PatternLibrary,
+  StreamMatcher,
   alignTimeframes,
   barycenter,
   medoids,

@@ -396,7 +396,9 @@ test('work beyond the limits is TOO_LARGE at once', async () => {
 test('missing arguments', async () => {
   for (const [name, call] of Object.entries(midstreamer)) {
     if (call === MidstreamerError || name === 'version') continue
-    if (name.endsWith('Sync')) throws(() => call(), 'INVALID_ARGUMENT')
+    const isClass = /^[A-Z]/.test(name)
+    if (isClass) throws(() => new call(), 'INVALID_ARGUMENT')
+    else if (name.endsWith('Sync')) throws(() => call(), 'INVALID_ARGUMENT')
     else await rejects(() => call(), 'INVALID_ARGUMENT')
   }
 })

@@ -1,6 +1,8 @@
 'use strict'
 // PatternLibrary. The values live in native memory, where a pattern is known by its ordinal; ids and meta live here.
 
+const path = require('node:path')
+const { setImmediate: nextTurn } = require('node:timers/promises')
 const native = require('./native.js')
 const { failure, fromNative, invalid, isArray, show } = require('./errors.js')
 const { readOptions, checksOf, oneOf, count, radius, bound, abortSignal } = require('./options.js')
@@ -14,15 +16,23 @@ function instant(name, value) {
   throw invalid(`${name} must be a number, in epoch milliseconds, got ${show(value)}`)
 }
 
+const METRICS = ['absolute', 'squared', 'euclidean']
+const NORMALIZATIONS = ['none', 'zscore', 'minmax']
 const SHAPE = checksOf({
   length: count,
   channels: count,
   window: radius,
-  metric: oneOf('absolute', 'squared', 'euclidean'),
-  normalize: oneOf('none', 'zscore', 'minmax'),
+  metric: oneOf(...METRICS),
+  normalize: oneOf(...NORMALIZATIONS),
 })
 const SEARCH_SYNC = checksOf({ k: count, maxDistance: bound, asOf: instant })
 const SEARCH = checksOf({ ...SEARCH_SYNC, signal: abortSignal })
+
+const FILE = checksOf({
+  keyring(name) {
+    throw invalid(`${name}: sealed files are not supported yet`)
+  },
+})
 
 // -1 crosses for "no window", NaN for "no asOf".
 const SHAPE_DEFAULTS = Object.freeze({ channels: 1, window: -1, metric: 0, normalize: 0 })
@@ -30,16 +40,69 @@ const SEARCH_DEFAULTS = Object.freeze({ k: 10, maxDistance: Infinity, asOf: NaN 
 
 const NO_HINTS = new Float64Array(0)
 
+/** More patterns near the window before add nothing to the bound that they give the next search. */
+const MAX_HINTS = 64
+
 /** What follows the matches in a packed result: candidates, pruned, abandoned, computed, elapsed milliseconds. */
 const STATS = 5
 
 /** Half of a surrogate pair: no file and no peer could keep such an id as it is. */
 const ILL_FORMED = /\p{Surrogate}/u
 
+function filePath(name, value) {
+  if (typeof value !== 'string' || value === '' || value.includes('\0')) throw invalid(`${name} must be a path, got ${show(value)}`)
+  // A change of the working directory meanwhile must not lead elsewhere.
+  return path.resolve(value)
+}
+
 function text(name, value) {
   if (typeof value === 'string') return value
   throw invalid(`${name} must be a string, got ${show(value)}`)
 }
+
+/** Patterns of a file between two looks at the clock. */
+const SLICE = 256
+
+/** How long the event loop is held by one run of slices, in milliseconds. */
+const SLICE_MS = 3
+
+/** Calls `slice(start, end)` for all of `size` patterns and lets others have their turns in between. */
+async function inSlices(size, slice) {
+  let turn = performance.now()
+  for (let start = 0; start < size; start += SLICE) {
+    slice(start, Math.min(start + SLICE, size))
+    if (performance.now() - turn < SLICE_MS) continue
+    await nextTurn()
+    turn = performance.now()
+  }
+}
+
+function corrupt(what) {
+  return failure('CORRUPT', `not an intact pattern library: ${what}`)
+}
+
+/** The meta of an entry as a file has it. */
+function formatMeta({ id, meta }) {
+  if (meta === undefined) return null
+  try {
+    return JSON.stringify(meta)
+  } catch (error) {
+    // Longer than any string can be; nothing else can go wrong with a value that JSON can hold.
+    throw failure('TOO_LARGE', `the meta of the pattern ${show(id)} cannot be saved: ${error.message}`)
+  }
+}
+
+function parseMeta(json, index) {
+  if (json === null) return undefined
+  try {
+    return toJson(() => 'meta', JSON.parse(json))
+  } catch (error) {
+    throw corrupt(`the meta of pattern ${index}: ${error.message}`)
+  }
+}
+
+/** What the stream matcher may do with a library; set by the class, for its fields are its own. */
+let inside
 
 /** The instant of meta.endsAt, NaN where there is none. */
 function endOf(meta) {
@@ -59,6 +122,15 @@ class PatternLibrary {
   /** Where a synchronous search writes; grows with k. */
   #out = new Float64Array(2 * SEARCH_DEFAULTS.k + STATS)
   #last = null
+
+  static {
+    inside = {
+      isLibrary: (value) => typeof value === 'object' && value !== null && #native in value,
+      shape: (library) => library.#shape,
+      push: (library, ...rest) => library.#push(...rest),
+      pushMany: (library, ...rest) => library.#pushMany(...rest),
+    }
+  }
 
   constructor(options) {
     const shape = readOptions(options, SHAPE, SHAPE_DEFAULTS, 'PatternLibrary')
@@ -226,16 +298,47 @@ class PatternLibrary {
     const o = readOptions(options, SEARCH_SYNC, SEARCH_DEFAULTS, 'PatternLibrary.searchSync')
     const values = toSeries('query', query)
     this.#checkLength('query', values.length)
-    const k = Math.min(o.k, this.size)
-    if (this.#out.length < 2 * k + STATS) this.#out = allocate('k', Float64Array, 2 * k + STATS)
+    const found = this.#find(values, o.k, o.maxDistance, o.asOf, NO_HINTS)
+    return this.#matches(this.#out, 0, found, undefined)
+  }
+
+  /** Searches on this thread; the pairs (ordinal, distance) of as many patterns as it returns stand in #out, which may be another array then. */
+  #find(values, k, maxDistance, asOf, hints) {
+    const most = Math.min(k, this.size)
+    if (this.#out.length < 2 * most + STATS) this.#out = allocate('k', Float64Array, 2 * most + STATS)
     let found
     try {
-      found = this.#native.searchSync(values, k, o.maxDistance, o.asOf, NO_HINTS, this.#out)
+      found = this.#native.searchSync(values, most, maxDistance, asOf, hints, this.#out)
     } catch (error) {
       throw fromNative(error)
     }
     this.#explain(this.#out, 2 * found)
-    return this.#matches(this.#out, 0, found, undefined)
+    return found
+  }
+
+  /** One window of a stream: its matches, and the hints for the next. */
+  #push(values, k, maxDistance, asOf, hints) {
+    const found = this.#find(values, k, maxDistance, asOf, hints)
+    return { matches: this.#matches(this.#out, 0, found, undefined), hints: this.#out.slice(0, 2 * Math.min(found, MAX_HINTS)) }
+  }
+
+  /** Every window of `values`, `asOf` one instant for each or none; `put` gets the matches of each, in order. */
+  #pushMany(values, k, maxDistance, asOf, hints, put) {
+    let packed
+    try {
+      packed = this.#native.searchWindowsSync(values, Math.min(k, this.size), maxDistance, asOf, hints)
+    } catch (error) {
+      throw fromNative(error)
+    }
+    const end = packed.length - STATS
+    let found = 0
+    for (let at = 0; at < end; at += 2 * found) {
+      found = packed[at++]
+      put(this.#matches(packed, at, found, undefined))
+    }
+    this.#explain(packed, end)
+    const last = end - 2 * found
+    return packed.slice(last, last + 2 * Math.min(found, MAX_HINTS))
   }
 
   /** Keeps the stats that stand in a packed result from value `at` on. */
@@ -258,6 +361,50 @@ class PatternLibrary {
     }
     return matches
   }
+
+  async save(path, options) {
+    readOptions(options, FILE, {}, 'PatternLibrary.save')
+    const target = filePath('path', path)
+    // Everything that is saved is held from here on: entries and meta never change.
+    const entries = Array.from(this.#byId.values())
+    try {
+      const writer = this.#native.writer()
+      await inSlices(entries.length, (start, end) => {
+        const slice = entries.slice(start, end)
+        writer.append(slice.map(({ id }) => id), slice.map(formatMeta))
+      })
+      await writer.write(target)
+    } catch (error) {
+      throw fromNative(error)
+    }
+  }
+
+  static async load(path, options) {
+    readOptions(options, FILE, {}, 'PatternLibrary.load')
+    const source = filePath('path', path)
+    try {
+      const reader = await native.readLibrary(source)
+      const [length, channels, window, metric, normalize, size] = reader.shape()
+      const library = new PatternLibrary({
+        length, channels, window: window < 0 ? undefined : window, metric: METRICS[metric], normalize: NORMALIZATIONS[normalize],
+      })
+      const endsAt = new Float64Array(size)
+      await inSlices(size, (start, end) => {
+        const { ids, meta } = reader.texts(start, end - start)
+        for (let i = 0; i < ids.length; i++) {
+          if (library.#byId.has(ids[i])) throw corrupt(`the id ${show(ids[i])} occurs twice`)
+          const entry = { id: ids[i], ordinal: start + i, meta: parseMeta(meta[i] ?? null, start + i) }
+          endsAt[entry.ordinal] = endOf(entry.meta)
+          library.#byId.set(entry.id, entry)
+          library.#byOrdinal.set(entry.ordinal, entry)
+        }
+      })
+      library.#native = await reader.library(endsAt)
+      return library
+    } catch (error) {
+      throw fromNative(error)
+    }
+  }
 }
 
-module.exports = { PatternLibrary }
+module.exports = { PatternLibrary, inside }

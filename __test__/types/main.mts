@@ -1,11 +1,11 @@
 // Compiled, never run: the types as an ES module sees them.
 import {
   alignTimeframes, barycenter, correlationMatrix, dtw, dtwAlign, dtwBatch, dtwMatrix, dtwNearest, dtwSync, elastic, elasticBatch, lagMatrix,
-  lcs, lcsAlign, lcsMatrix, lcss, lcsSync, levenshtein, medoids, MidstreamerError, version,
+  lcs, lcsAlign, lcsMatrix, lcss, lcsSync, levenshtein, medoids, MidstreamerError, PatternLibrary, StreamMatcher, version,
 } from '@neural-trader/midstreamer'
 import type {
-  Alignment, Candidates, CommonSubsequence, DtwOptions, ElasticMeasure, ElasticOptions, ErrorCode, LcsOptions, Matrix,
-  Neighbor, Progress, Sequence, Series,
+  Alignment, Candidates, CommonSubsequence, DtwOptions, ElasticMeasure, ElasticOptions, ErrorCode, LcsOptions, LibraryOptions, LibrarySearchOptions,
+  Match, Matrix, Neighbor, Pattern, Progress, Sequence, Series,
 } from '@neural-trader/midstreamer'
 import {
   dtwBatch as oldBatch, dtwBatchAdaptive, dtwBatchParallel, dtwDistanceRust, dtwDistanceRustOptimized, TemporalCompare,
@@ -22,6 +22,32 @@ const candidates: Candidates[] = [series, { data: new Float64Array(4), length: 2
 const measure: ElasticMeasure = 'soft-dtw'
 const elasticOptions: ElasticOptions = { gamma: 0.1, window: 3 }
 const lcsOptions: LcsOptions = {}
+
+export async function librariesAndStreams(): Promise<void> {
+  const shape: LibraryOptions = { length: 2, channels: 1, window: 1, metric: 'absolute', normalize: 'zscore' }
+  const library = new PatternLibrary(shape)
+  const pattern: Pattern = { id: 'a', values: [1, 2], meta: { endsAt: 1 } }
+  library.add(pattern)
+  library.add([pattern, { id: 'b', values: new Float32Array(2) }] as const)
+  library.add({ ids: ['c'], data: new Float64Array(2), meta: [null] })
+  const question: LibrarySearchOptions = { k: 3, maxDistance: 1, asOf: 5 }
+  const matches: Match[] = library.searchSync([1, 2], question)
+  const later: Match[] = await library.search([1, 2], { ...question, signal: new AbortController().signal })
+  const first: Float64Array | undefined = library.get('a')?.values
+  const removed: boolean = library.remove('a')
+  const pruned: number | undefined = library.lastSearch?.prunedByBound
+  await library.save('file')
+  const loaded: PatternLibrary = await PatternLibrary.load('file')
+  const matcher = new StreamMatcher(library, { k: 1, maxDistance: 2 })
+  const pushed: Match[] = matcher.push(1, 2)
+  const many: Match[][] = matcher.pushMany(new Float32Array(3), [1, 2, 3])
+  matcher.reset()
+  void [matches[0]?.similarity, later[0]?.meta, first, removed, pruned, loaded.size, pushed, matcher.push([1]), many]
+  // @ts-expect-error a signal needs a promise
+  library.searchSync([1, 2], { signal: new AbortController().signal })
+  // @ts-expect-error the length is required
+  new PatternLibrary({ channels: 1 })
+}
 
 export async function everything(): Promise<void> {
   same<number, Awaited<ReturnType<typeof dtw>>>()

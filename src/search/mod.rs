@@ -6,7 +6,9 @@
 
 mod barycenter;
 mod batch;
+mod best;
 mod candidates;
+mod cascade;
 mod elastic;
 mod job;
 pub mod library;

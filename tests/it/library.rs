@@ -239,6 +239,62 @@ fn a_distance_that_overflows_is_past_every_bound_that_is_set() {
 }
 
 #[test]
+fn windows_are_searched_as_one_by_one() {
+    let wave = |i: usize| ((i * i) % 17) as f64 + 1e5;
+    for (channels, normalize) in [(1, Normalize::Zscore), (2, Normalize::None)] {
+        let shape = Shape { channels, normalize, window: Some(1), ..PLAIN };
+        let mut library = Library::new(shape);
+        let patterns: Vec<Vec<f64>> =
+            (0..40).map(|i| (0..shape.row()).map(|j| wave(3 * i + j)).collect()).collect();
+        let rows: Vec<Row<'_>> =
+            patterns.iter().enumerate().map(|(i, values)| Row { values, ends_at: i as f64 }).collect();
+        library.add(Names::List("patterns"), &rows).unwrap();
+        let snapshot = library.snapshot();
+        let values: Vec<f64> = (0..200 * channels).map(wave).collect();
+        let series = Series::new("values", &values, channels).unwrap();
+        let windows = 200 - shape.steps + 1;
+        let as_of: Vec<f64> = (0..windows).map(|i| (i % 50) as f64).collect();
+        for as_of in [&as_of[..], &[]] {
+            let answers = snapshot.nearest_windows(series, 3, 40.0, as_of, &[7, 7, 99], &Job::new()).unwrap();
+            assert_eq!(answers.len(), windows);
+            for (i, answer) in answers.iter().enumerate() {
+                let query = &values[i * channels..][..shape.row()];
+                let as_of = as_of.get(i).copied();
+                let (found, stats) = search(&snapshot, query, 3, 40.0, as_of, &[]);
+                assert_same(&answer.found, &found);
+                assert_eq!(answer.stats.candidates, stats.candidates);
+            }
+        }
+        let short = Series::new("values", &values[..3 * channels], channels).unwrap();
+        assert_eq!(snapshot.nearest_windows(short, 3, 40.0, &[], &[], &Job::new()).unwrap(), []);
+    }
+}
+
+#[test]
+fn searches_go_on_while_the_library_changes() {
+    let mut library = Library::new(PLAIN);
+    let patterns: Vec<[f64; 4]> = (0..2000).map(|i| [f64::from(i); 4]).collect();
+    let rows: Vec<Row<'_>> = patterns.iter().map(|values| row(values)).collect();
+    library.add(Names::List("patterns"), &rows).unwrap();
+    std::thread::scope(|scope| {
+        for round in 0..200_u64 {
+            // Removed: the ordinals below 10 x round; added: a copy of each at the end.
+            let snapshot = library.snapshot();
+            scope.spawn(move || {
+                let (found, stats) = search(&snapshot, &[0.0; 4], 3, f64::INFINITY, None, &[1, 500, 5000]);
+                let expected: Vec<u64> = if round == 0 { vec![0, 1, 2] } else { vec![2000, 2001, 2002] };
+                assert_eq!(found.iter().map(|found| found.ordinal).collect::<Vec<_>>(), expected);
+                assert_eq!((stats.candidates, snapshot.size()), (2000, 2000));
+            });
+            library.add(Names::List("patterns"), &rows[10 * round as usize..][..10]).unwrap();
+            for ordinal in 10 * round..10 * (round + 1) {
+                assert!(library.remove(ordinal));
+            }
+        }
+    });
+}
+
+#[test]
 fn a_cancelled_search_has_no_result() {
     let mut library = Library::new(PLAIN);
     library.add(Names::One("pattern"), &[row(&[0.0; 4])]).unwrap();

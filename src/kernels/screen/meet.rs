@@ -35,8 +35,6 @@ pub(crate) trait Meeting {
     fn bound(&self) -> f64;
     /// One of the group, not seen to exceed the bound.
     fn met(&mut self, id: u32, met: Met);
-    /// So many of the group do.
-    fn dropped(&mut self, candidates: usize);
 }
 
 /// Sweeps group after group.
@@ -70,7 +68,6 @@ impl<M: Meeting> Meetings<'_, M> {
                 std::array::from_fn(|q| meeting.candidate(ids[q.min(count - 1)]));
             both.load(group);
             let bound = meeting.bound();
-            let mut kept = 0;
             if let Some(costs) = both.meet::<C>(target, bound) {
                 let floors = target.floor(costs, both.largest).to_array();
                 let (costs, largest) = (costs.to_array(), both.largest.to_array());
@@ -78,11 +75,9 @@ impl<M: Meeting> Meetings<'_, M> {
                     if costs[q] < f32::INFINITY {
                         let total_at_most = target.total_at_most(costs[q], largest[q]);
                         meeting.met(ids[q], Met { floor: floors[q], total_at_most });
-                        kept += 1;
                     }
                 }
             }
-            meeting.dropped(count - kept);
             (ids, count) = (next_ids, next_count);
         }
     }
@@ -188,7 +183,7 @@ impl<S: Singles> Both<S> {
                 }
             };
         }
-        blocks!(6);
+        blocks!(5);
         blocks!(2);
         blocks!(1);
         Some(self.crossing().up_to(ceiling))

@@ -55,7 +55,7 @@ impl Scale {
     pub(crate) fn new(offset: f64, spread: f64) -> Self {
         let (_, exponent) = libm::frexp(spread);
         // Neither the factor nor its square may leave the range of f64.
-        let factor = libm::ldexp(1.0, -exponent.clamp(-400, 400));
+        let factor = libm::ldexp(1.0, -exponent.clamp(-500, 500));
         Self { offset, factor: if spread > 0.0 { factor } else { 1.0 } }
     }
 
@@ -63,7 +63,11 @@ impl Scale {
     pub(crate) fn of(values: &[f64]) -> Self {
         let halves = values.iter().fold(0.0, |sum, x| sum + x / values.len() as f64);
         let spread = values.iter().fold(0.0_f64, |spread, x| spread.max((x - halves).abs()));
-        if halves.is_finite() && spread.is_finite() { Self::new(halves, spread) } else { Self::new(0.0, f64::MAX) }
+        if halves.is_finite() && spread.is_finite() {
+            Self::new(halves, spread)
+        } else {
+            Self::new(0.0, f64::MAX)
+        }
     }
 
     fn scaled(self, x: f64) -> f64 {
@@ -170,11 +174,8 @@ impl Target {
         let cost = (f64::from(cost) + f64::from(TINY)) * (1.0 + self.relative);
         let moved = (f64::from(largest) + f64::from(self.largest)) * self.rounding;
         let factor = self.scale.factor;
-        let total = if self.squares() {
-            ((cost.sqrt() + moved) / factor).powi(2)
-        } else {
-            (cost + moved) / factor
-        };
+        let total =
+            if self.squares() { ((cost.sqrt() + moved) / factor).powi(2) } else { (cost + moved) / factor };
         total * (1.0 + 1e-9)
     }
 }
@@ -253,3 +254,6 @@ fn extremes(values: &[f32], band: Band, rows: usize, found: &mut Vec<f32>, beats
 fn lanes(values: &[f32], start: usize) -> &[f32; WIDTH] {
     values[start..].first_chunk().expect("the chunk lies within the row")
 }
+
+#[cfg(test)]
+mod tests;

@@ -66,8 +66,8 @@ pub(crate) struct SummaryBounds<'a> {
     pub(crate) target: &'a Target,
     /// [`Summary::vectors`] for each group.
     pub(crate) summaries: &'a [[f32; WIDTH]],
-    /// One vector of bounds a group, in scaled units: no total is below its bound.
-    pub(crate) bounds: &'a mut [[f32; WIDTH]],
+    /// One vector a group, in scaled units: no candidate's total is below its floor.
+    pub(crate) floors: &'a mut [[f32; WIDTH]],
 }
 
 impl SinglesKernel for SummaryBounds<'_> {
@@ -86,7 +86,7 @@ impl SummaryBounds<'_> {
         let summary = Summary::new(target.rows);
         let runs: Vec<Run<S>> = (0..summary.runs).map(|r| Run::new(target, summary.run(r))).collect();
         let vectors = self.summaries.chunks_exact(summary.vectors());
-        for (vectors, bounds) in vectors.zip(self.bounds) {
+        for (vectors, floors) in vectors.zip(self.floors) {
             let mut largest = S::splat(0.0);
             for x in &vectors[..2 * CORNER] {
                 largest = largest.max(S::from_array(x).abs());
@@ -100,7 +100,7 @@ impl SummaryBounds<'_> {
                 let difference = outside(mean, run.lower, run.upper);
                 cost = run.length.mul_add(C::onto(difference, S::splat(0.0)), cost);
             }
-            *bounds = target.floor(cost, largest).to_array();
+            *floors = target.floor(cost, largest).to_array();
         }
     }
 }

@@ -1,46 +1,56 @@
-//! The k nearest of many candidates of one length, without computing most of them, and exactly all the same.
+//! The k nearest of many candidates, without computing most of them, and exactly all the same.
 //!
 //! A candidate is dropped only when a proven lower bound of its total is above an upper bound of the k-th best total,
 //! so what is left at the end holds the k nearest with all their ties; those few are computed in f64, and the answer
 //! is sorted by distance and candidate. Neither the order of the work nor the number of threads can change it.
 //!
-//! 1. Every candidate gets a bound from its summary (18 numbers of it).
-//! 2. The candidates with the lowest bounds are swept; that sets the first threshold.
-//! 3. Of the others, those whose summary is below it get closer bounds: LB_Keogh where there is a band, the corners
-//!    of the matrix.
-//! 4. What is left is swept in the order of its bounds, eight at a time, until the bounds are above the threshold.
-//! 5. Candidates whose swept cost (right up to rounding to f32) may still be among the k best are computed.
+//! 1. Every candidate gets a bound from its summary ([`floors`]).
+//! 2. The candidates with the lowest bounds, and those that the caller expects to be near, are swept ([`sweeps`]). A sweep
+//!    gives the distance itself, up to rounding to f32, or stops where it is seen to be too large. That sets the first threshold.
+//! 3. The others are swept in the order of their bounds, eight at a time, until the bounds are above the threshold.
+//! 4. Candidates whose swept cost may still be among the k best are computed.
 //!
-//! The stages and their margins are in [`crate::kernels::screen`]. The idea of ordering cheap bounds before dear ones
+//! Candidates that cannot be screened (several channels, a few steps, different lengths, values beyond f32) are
+//! computed in the order of what the ends of any path cost.
+//!
+//! The bounds and their margins are in [`crate::kernels::screen`]. The idea of ordering cheap bounds before dear ones
 //! is the UCR suite's (Rakthanmanon et al., "Searching and mining trillions of time series subsequences under dynamic
 //! time warping", 2012).
 
-mod best;
 mod columns;
+mod floors;
+mod sweeps;
 
 pub(super) use columns::{CHUNK, Columns, Plan};
 
 use super::Job;
+use super::best::{Best, Ranked};
 use crate::kernels::KernelError;
 use crate::kernels::dtw::{self, DtwOptions};
 use crate::kernels::normalize::Normalize;
-use crate::kernels::screen::{Meeting, Meetings, Met, Screened, SummaryBounds, Target};
+use crate::kernels::screen::Target;
 use crate::kernels::simd::{Level, WIDTH};
 use crate::series::Series;
-use best::Best;
+use floors::Floors;
+use rayon::prelude::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use sweeps::Sweeps;
 
-/// Candidates of one length, in chunks of up to [`CHUNK`].
+/// A bit for each candidate of a chunk.
+pub(super) type Mask = [u64; CHUNK / 64];
+
+/// Candidates in chunks of up to [`CHUNK`]; candidate `row` of chunk `chunk` has the index `chunk * CHUNK + row`.
 pub(super) trait Pool: Sync {
-    /// How the columns were prepared.
-    fn plan(&self) -> &Plan;
+    /// How the columns were prepared; none: there are none, and nothing is screened.
+    fn plan(&self) -> Option<&Plan>;
     /// How many chunks.
     fn chunks(&self) -> usize;
     /// The columns of one.
     fn columns(&self, chunk: usize) -> &Columns;
-    /// Bit `row % 64` of word `row / 64`: the row takes part in the search.
-    fn eligible(&self, chunk: usize) -> [u64; CHUNK / 64];
+    /// Bit `row % 64` of word `row / 64`: the candidate takes part in the search.
+    fn eligible(&self, chunk: usize) -> Mask;
     /// A candidate, normalised.
-    fn series(&self, chunk: usize, row: usize) -> Series<'_>;
+    fn series(&self, index: usize) -> Series<'_>;
 }
 
 /// What became of the candidates.
@@ -56,189 +66,154 @@ pub struct SearchStats {
     pub computed: usize,
 }
 
-/// One of the k nearest: a candidate by chunk and row.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Near {
-    pub(super) chunk: usize,
-    pub(super) row: usize,
-    pub(super) distance: f64,
+impl SearchStats {
+    fn of(candidates: usize, compared: usize, finished: usize) -> Self {
+        Self {
+            candidates,
+            pruned_by_bound: candidates - compared,
+            abandoned: compared - finished,
+            computed: finished,
+        }
+    }
 }
 
-/// Chunk and row in one number, in the order of the candidates.
-fn id_of(chunk: usize, row: usize) -> u32 {
-    (chunk * CHUNK + row) as u32
+/// Steps of all candidates together from which on threads share a search: some milliseconds for one of them.
+const STEPS_FOR_THREADS: usize = 1 << 22;
+
+/// Whether a search among so many candidates of so many steps uses the thread pool.
+pub(super) fn uses_threads(candidates: usize, steps: usize) -> bool {
+    candidates.saturating_mul(steps) >= STEPS_FOR_THREADS
 }
 
-fn place(id: u32) -> (usize, usize) {
-    (id as usize / CHUNK, id as usize % CHUNK)
-}
-
-/// Candidates that set the first threshold, at least.
-const SEEDS: usize = 64;
-
-/// The `k` nearest of `pool`, nearest first, ties in the order of the candidates; `query` is normalised already.
-/// None when the query cannot be screened.
+/// The `k` nearest of `pool`, nearest first, ties by index; candidates beyond `options.max_distance` are left out.
+/// `query` is normalised already, as the candidates are. `hints` are indices of eligible candidates that are likely to be
+/// near, ascending. Progress counts candidates.
 pub(super) fn nearest<P: Pool>(
     pool: &P,
     query: Series<'_>,
     options: &DtwOptions,
     k: usize,
+    hints: &[u32],
+    threads: bool,
     job: &Job,
-) -> Option<Result<(Vec<Near>, SearchStats), KernelError>> {
-    let plan = pool.plan();
-    let target = Target::new(query.values(), plan.steps, options.window, options.metric, plan.scale)?;
-    let search = Search { pool, target, level: Level::best(), options, k, job };
-    Some(search.run(query))
+) -> Result<(Vec<Ranked>, SearchStats), KernelError> {
+    let level = Level::best();
+    let options = DtwOptions { normalize: Normalize::None, ..*options };
+    let search = Search { pool, level, query, options: &options, k, threads, job };
+    let target = pool.plan().and_then(|plan| plan.target(query, &options));
+    match target {
+        Some(target) => search.screened(&target, hints),
+        None => search.plain(),
+    }
 }
 
 struct Search<'a, P> {
     pool: &'a P,
-    target: Target,
     level: Level,
+    query: Series<'a>,
     options: &'a DtwOptions,
     k: usize,
+    threads: bool,
     job: &'a Job,
 }
 
+/// A candidate to be computed, and a total that its own is not below.
+type Floored = (f64, usize);
+
 impl<P: Pool> Search<'_, P> {
-    fn run(&self, query: Series<'_>) -> Result<(Vec<Near>, SearchStats), KernelError> {
-        let mut stats = SearchStats::default();
-        let mut unscreened = Vec::new();
-        let mut bounds = self.summary_bounds(&mut stats, &mut unscreened);
+    /// Candidates that set the first threshold: a few vectors of them, and more for a large k, whose threshold needs k.
+    fn seeds(&self) -> usize {
+        self.k.saturating_mul(2).max(64)
+    }
+
+    fn screened(&self, target: &Target, hints: &[u32]) -> Result<(Vec<Ranked>, SearchStats), KernelError> {
+        let mut floors = Floors::new(self.pool, target, self.level, self.threads);
+        let candidates = floors.candidates();
+        if self.seeds() >= candidates / 2 {
+            // Most would be swept, and then computed.
+            return self.plain();
+        }
         let limit = self.options.metric.bound(self.options.max_distance);
-        let mut swept = Swept { pool: self.pool, best: Best::new(self.k, limit), order: &[], next: 0, met: Vec::new() };
+        let sweeps = Sweeps::new(self.pool, target, self.level, Best::new(self.k, limit), self.job);
+        let hinted: Vec<(f32, u32)> = hints.iter().filter_map(|&hint| floors.take(hint)).collect();
+        let lowest = floors.take_lowest(self.seeds().saturating_sub(hinted.len()).max(WIDTH));
+        sweeps.run(&hinted, false)?;
+        sweeps.run(&lowest, false)?;
+        let others = floors.up_to(sweeps.threshold());
+        sweeps.run(&others, self.threads)?;
 
-        let seeds = take_lowest(&mut bounds, SEEDS.max(2 * self.k));
-        self.sweep(&mut swept, &seeds)?;
-        let survivors = self.closer(&bounds, swept.best.bound());
-        self.sweep(&mut swept, &survivors)?;
-
-        let threshold = self.target.threshold(swept.best.bound());
-        let mut left: Vec<(f32, u32)> = swept.met;
-        let met = left.len();
-        left.retain(|&(floor, _)| floor <= threshold);
-        left.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-        left.extend(unscreened.into_iter().map(|id| (0.0, id)));
-        let _ = met;
-        stats.computed = left.len();
-        stats.pruned_by_bound = stats.candidates - stats.computed;
-        let found = self.compute(query, &left)?;
-        Ok((found, stats))
+        let unscreened = floors.unscreened();
+        let compared = sweeps.swept() + unscreened.len();
+        let left = sweeps.into_left();
+        let order: Vec<Floored> = left.iter().chain(unscreened).map(|&index| (0.0, index as usize)).collect();
+        self.job.advance(candidates - order.len());
+        let (nearest, Computed { finished, .. }) = self.compute(&order)?;
+        Ok((nearest, SearchStats::of(candidates, compared, finished)))
     }
 
-    /// One vector of bounds for each group of rows, infinite for those that take no part; `groups_of` a chunk.
-    fn summary_bounds(&self, stats: &mut SearchStats, unscreened: &mut Vec<u32>) -> Vec<[f32; WIDTH]> {
-        const GROUPS: usize = CHUNK / WIDTH;
-        let chunks = self.pool.chunks();
-        let mut bounds = vec![[f32::INFINITY; WIDTH]; chunks * GROUPS];
-        for (chunk, bounds) in bounds.chunks_exact_mut(GROUPS).enumerate() {
-            let columns = self.pool.columns(chunk);
-            let groups = columns.rows().div_ceil(WIDTH);
-            let bounds = &mut bounds[..groups];
-            self.level.run_singles(SummaryBounds {
-                target: &self.target,
-                summaries: columns.summaries(),
-                bounds,
-            });
-            let eligible = self.pool.eligible(chunk);
-            for (group, bounds) in bounds.iter_mut().enumerate() {
-                let lanes = eligible[group * WIDTH / 64] >> (group * WIDTH % 64) & 0xff;
-                stats.candidates += lanes.count_ones() as usize;
-                if lanes != 0xff {
-                    for (lane, bound) in bounds.iter_mut().enumerate() {
-                        if lanes >> lane & 1 == 0 {
-                            *bound = f32::INFINITY;
-                        }
-                    }
-                }
-                for lane in 0..WIDTH {
-                    let row = group * WIDTH + lane;
-                    if lanes >> lane & 1 == 1 && !columns.can_screen(row) {
-                        bounds[lane] = f32::INFINITY;
-                        unscreened.push(id_of(chunk, row));
-                    }
+    /// Without bounds from columns: in the order of what the ends of a path cost.
+    fn plain(&self) -> Result<(Vec<Ranked>, SearchStats), KernelError> {
+        let mut indices = Vec::new();
+        for chunk in 0..self.pool.chunks() {
+            for (word, mut bits) in self.pool.eligible(chunk).into_iter().enumerate() {
+                while bits != 0 {
+                    indices.push(chunk * CHUNK + word * 64 + bits.trailing_zeros() as usize);
+                    bits &= bits - 1;
                 }
             }
         }
-        bounds
+        let metric = self.options.metric;
+        let floored = |index: usize| (metric.end_costs(self.query, self.pool.series(index)), index);
+        let first = |a: &Floored, b: &Floored| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
+        let order: Vec<Floored> = if self.threads {
+            let mut order: Vec<Floored> = indices.into_par_iter().map(floored).collect();
+            order.par_sort_unstable_by(first);
+            order
+        } else {
+            let mut order: Vec<Floored> = indices.into_iter().map(floored).collect();
+            order.sort_unstable_by(first);
+            order
+        };
+        let (nearest, Computed { compared, finished }) = self.compute(&order)?;
+        Ok((nearest, SearchStats::of(order.len(), compared, finished)))
     }
 
-    /// Those of the candidates that closer bounds do not drop, in the order of these.
-    fn closer(&self, bounds: &[[f32; WIDTH]], bound: f64) -> Vec<u32> {
-        let limit = self.target.threshold(bound);
-        let mut below = Vec::new();
-        for (group, bounds) in bounds.iter().enumerate() {
-            for (lane, &floor) in bounds.iter().enumerate() {
-                if floor <= limit && floor < f32::INFINITY {
-                    below.push((floor, (group * WIDTH + lane) as u32));
+    /// The answer, from candidates in the order of their floors, a vector of them at a time.
+    fn compute(&self, order: &[Floored]) -> Result<(Vec<Ranked>, Computed), KernelError> {
+        let best = Best::new(self.k, self.options.max_distance);
+        let (compared, finished) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let group = |group: &[Floored]| {
+            let max_distance = best.bound();
+            self.job.advance(group.len());
+            if group[0].0 > self.options.metric.bound(max_distance) {
+                return Ok(());
+            }
+            let bounded = DtwOptions { max_distance, ..*self.options };
+            let series: Vec<Series<'_>> = group.iter().map(|&(_, index)| self.pool.series(index)).collect();
+            let mut distances = vec![0.0; group.len()];
+            dtw::batch(self.level, self.query, &series, &bounded, &mut distances, self.job.interrupt())?;
+            compared.fetch_add(group.len(), Ordering::Relaxed);
+            for (&(_, index), distance) in group.iter().zip(distances) {
+                // Beyond a finite bound it is infinite; a total beyond the range of f64 is an answer.
+                if distance <= max_distance {
+                    best.offer(distance, index);
+                    finished.fetch_add(1, Ordering::Relaxed);
                 }
             }
+            Ok(())
+        };
+        if self.threads {
+            order.par_chunks(self.level.lanes()).try_for_each(group)?;
+        } else {
+            order.chunks(self.level.lanes()).try_for_each(group)?;
         }
-        below.sort_unstable_by(|a: &(f32, u32), b| a.0.total_cmp(&b.0));
-        below.into_iter().map(|(_, id)| id).collect()
-    }
-
-    fn sweep(&self, swept: &mut Swept<'_, P>, order: &[u32]) -> Result<(), KernelError> {
-        self.job.interrupt().check()?;
-        let mut next = Swept { pool: swept.pool, best: std::mem::replace(&mut swept.best, Best::new(0, 0.0)), order, next: 0, met: std::mem::take(&mut swept.met) };
-        self.level.run_singles(Meetings { target: &self.target, meeting: &mut next });
-        swept.best = next.best;
-        swept.met = next.met;
-        Ok(())
-    }
-
-    fn compute(&self, query: Series<'_>, left: &[(f32, u32)]) -> Result<Vec<Near>, KernelError> {
-        let mut best = Best::new(self.k, self.options.max_distance);
-        let mut distances = [0.0; WIDTH];
-        for group in left.chunks(self.level.lanes()) {
-            let series: Vec<Series<'_>> = group.iter().map(|&(_, id)| { let (c, r) = place(id); self.pool.series(c, r) }).collect();
-            let bounded = DtwOptions { max_distance: best.bound(), normalize: Normalize::None, ..*self.options };
-            dtw::batch(self.level, query, &series, &bounded, &mut distances[..group.len()], self.job.interrupt())?;
-            for (&(_, id), &distance) in group.iter().zip(&distances) {
-                if distance < f64::INFINITY { best.offer(distance, id); }
-            }
-        }
-        Ok(best.into_sorted().into_iter().map(|ranked| { let (chunk, row) = place(ranked.id); Near { chunk, row, distance: ranked.key } }).collect())
+        let computed = Computed { compared: compared.into_inner(), finished: finished.into_inner() };
+        Ok((best.into_sorted(), computed))
     }
 }
 
-struct Swept<'a, P> {
-    pool: &'a P,
-    best: Best,
-    order: &'a [u32],
-    next: usize,
-    met: Vec<(f32, u32)>,
-}
-
-impl<P: Pool> Meeting for Swept<'_, P> {
-    fn next(&mut self, group: &mut [u32; WIDTH]) -> usize {
-        let rest = &self.order[self.next..];
-        let count = rest.len().min(WIDTH);
-        group[..count].copy_from_slice(&rest[..count]);
-        self.next += count;
-        count
-    }
-    fn candidate(&self, id: u32) -> Screened<'_> {
-        let (chunk, row) = place(id);
-        self.pool.columns(chunk).screened(self.pool.plan(), row)
-    }
-    fn bound(&self) -> f64 {
-        self.best.bound()
-    }
-    fn met(&mut self, id: u32, met: Met) {
-        self.best.offer(met.total_at_most, id);
-        self.met.push((met.floor, id));
-    }
-    fn dropped(&mut self, _candidates: usize) {}
-}
-
-/// The candidates with the lowest bounds, about `count` of them, lowest first; they are marked as done in `bounds`.
-fn take_lowest(bounds: &mut [[f32; WIDTH]], count: usize) -> Vec<u32> {
-    let mut all: Vec<(f32, u32)> = bounds.iter().flatten().copied().zip(0..).filter(|&(b, _)| b < f32::INFINITY).collect();
-    let count = count.min(all.len());
-    if count > 0 && count < all.len() { all.select_nth_unstable_by(count - 1, |a, b| a.0.total_cmp(&b.0)); }
-    all.truncate(count);
-    all.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-    for &(_, id) in &all { bounds[id as usize / WIDTH][id as usize % WIDTH] = f32::INFINITY; }
-    all.into_iter().map(|(_, id)| id).collect()
+/// Candidates that were looked at in f64, and those of them whose distance was computed to the end.
+struct Computed {
+    compared: usize,
+    finished: usize,
 }

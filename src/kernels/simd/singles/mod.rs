@@ -88,7 +88,8 @@ mod tests {
         type Output = ();
         #[inline(always)]
         fn run<S: Singles>(self) {
-            let values = [1.5, -2.0, 0.0, f32::INFINITY, -0.0, 1e30, -7.25, 3.0, 0.1, f32::MIN_POSITIVE, 1e-40];
+            let values =
+                [1.5, -2.0, 0.0, f32::INFINITY, -0.0, 1e30, -7.25, 3.0, 0.1, f32::MIN_POSITIVE, 1e-40];
             let value = |i: usize| values[i % values.len()];
             for i in 0..values.len() {
                 for j in 0..values.len() {
