@@ -89,6 +89,15 @@ test('barycenter is DBA from the medoid', async () => {
   }
 })
 
+test('barycenter is what tslearn finds from the same start', async () => {
+  const random = generator(99)
+  const list = Array.from({ length: 12 }, () => walk(random, 40).map((x) => x / 10))
+  const { center, inertia } = await barycenter(list)
+  // tslearn 0.10.0, dtw_barycenter_averaging(init_barycenter = the medoid, max_iter = 30, tol = 1e-6), and the sum of dtw(center, x) ** 2.
+  close(inertia, 9.303100948185044)
+  assert.equal(center.length, 40)
+})
+
 test('barycenter: the example of its documentation, one series, equal series', async () => {
   assert.deepEqual((await barycenter([[0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1, 0]])).center, Float64Array.of(0, 0, 1, 0))
   assert.deepEqual(await barycenter([[0.1, 0.2, 5]]), { center: Float64Array.of(0.1, 0.2, 5), inertia: 0, iterations: 1 })

@@ -5,7 +5,7 @@
  *   node examples/walk-forward.mjs
  *
  * No look-ahead: a window enters the library when the day that followed it has closed, and every match is checked for
- * that. How good the votes are is set against outcomes that are dealt out at random: the same matches, the same votes,
+ * that. How good the votes are is set against outcomes that are dealt out at random: the same matches and the same way to vote,
  * only that what followed a window has nothing to do with it. (Shuffling takes the days to be exchangeable; votes lean
  * towards the direction that is more frequent, and so does chance.)
  */
