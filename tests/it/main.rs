@@ -7,5 +7,6 @@ mod elastic;
 mod golden_dtw;
 mod golden_elastic;
 mod golden_symbols;
+mod library_file;
 mod search;
 mod symbols;
