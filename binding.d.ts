@@ -18,6 +18,25 @@ export declare class Job {
   get done(): number
 }
 
+export declare class NativeLibrary {
+  constructor(steps: number, channels: number, window: number, metric: number, normalize: number)
+  /**
+   * Adds rows, one after the other in `values`, with an end (NaN: not known) for each; returns the ordinal of the
+   * first, the others follow it.
+   */
+  add(form: PatternForm, values: Float64Array, endsAt: Float64Array): number
+  remove(ordinal: number): boolean
+  /** A copy of the values as they were added. */
+  values(ordinal: number): Float64Array | null
+  /**
+   * Searches on this thread. Writes the `n` patterns found as (ordinal, distance) to the beginning of `out`, the
+   * stats after them, and returns `n`. `as_of` NaN: none. `hints` are (ordinal, anything).
+   */
+  searchSync(query: Float64Array, k: number, maxDistance: number, asOf: number, hints: Float64Array, out: Float64Array): number
+  /** The same on the thread pool, in the library as it is now; the result is exactly as long as it must be. */
+  search(query: Float64Array, k: number, maxDistance: number, asOf: number, job?: Job | undefined | null): Promise<Float64Array>
+}
+
 /** Equal symbols of both sequences, in order. */
 export interface CommonPositions {
   positionsA: Uint32Array
@@ -103,6 +122,13 @@ export declare function panicForTestAsync(): Promise<void>
 
 /** What neural-trader calls a batch: one distance for each block of `steps` values, on all cores. */
 export declare function patternBatchSync(pattern: Float64Array, historical: Float64Array, steps: number): Float64Array
+
+/** In which form patterns are added: how errors name their values. */
+export declare enum PatternForm {
+  One = 0,
+  List = 1,
+  Block = 2,
+}
 
 export declare function seriesMatrix(kind: MatrixKind, values: Float64Array, ends: Float64Array, metric: number, window: number, normalize: number, maxDistance: number, channels: number, job?: Job | undefined | null): Promise<Float64Array>
 

@@ -836,6 +836,7 @@ function __napiStampBindingTarget(exportsObject, target) {
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
 module.exports.Job = nativeBinding.Job
+module.exports.NativeLibrary = nativeBinding.NativeLibrary
 module.exports.dtw = nativeBinding.dtw
 module.exports.dtwAlign = nativeBinding.dtwAlign
 module.exports.dtwAlignLeftFirstSync = nativeBinding.dtwAlignLeftFirstSync
@@ -858,5 +859,6 @@ module.exports.MatrixKind = nativeBinding.MatrixKind
 module.exports.panicForTest = nativeBinding.panicForTest
 module.exports.panicForTestAsync = nativeBinding.panicForTestAsync
 module.exports.patternBatchSync = nativeBinding.patternBatchSync
+module.exports.PatternForm = nativeBinding.PatternForm
 module.exports.seriesMatrix = nativeBinding.seriesMatrix
 module.exports.threads = nativeBinding.threads

@@ -114,26 +114,26 @@ function pack(name, arrays, Type) {
 const NO_ENDS = new Float64Array(0)
 
 /** The length of row `index` of a list, once its type is known to be right; names are made for errors only. */
-function lengthOfRow(name, index, row) {
+function lengthOfRow(nameOf, index, row) {
   const kind = kindOf(row)
   if (kind === undefined ? !isArray(row) : kind !== 'Float64Array' && kind !== 'Float32Array') {
-    throw noSeries(`${name}[${index}]`, row)
+    throw noSeries(nameOf(index), row)
   }
   const length = row.length
   if (length === 0) {
-    if (kind !== undefined) refuseDetached(`${name}[${index}]`, row)
-    throw empty(`${name}[${index}]`)
+    if (kind !== undefined) refuseDetached(nameOf(index), row)
+    throw empty(nameOf(index))
   }
   // Before memory is asked for: a sparse array can claim four billion values.
-  if (kind === undefined && typeof row[length - 1] !== 'number') throw notANumber(`${name}[${index}]`, length - 1, row)
+  if (kind === undefined && typeof row[length - 1] !== 'number') throw notANumber(nameOf(index), length - 1, row)
   return length
 }
 
 /**
- * A list of series, packed; `check(length, index)` sees each. The values go straight into the packed array: an array
+ * A list of series, packed; `check(length, index)` sees each, `nameOf(index)` is its name in errors. The values go straight into the packed array: an array
  * for each of a hundred thousand rows would hold up the event loop for longer than the copying.
  */
-function toSeriesList(name, list, check) {
+function toSeriesList(name, list, check, nameOf = (index) => `${name}[${index}]`) {
   if (!isArray(list)) throw invalid(`${name} must be an array of series, got ${show(list)}`)
   const count = list.length
   const rows = new Array(count)
@@ -141,7 +141,7 @@ function toSeriesList(name, list, check) {
   let total = 0
   for (let i = 0; i < count; i++) {
     rows[i] = list[i]
-    const length = lengthOfRow(name, i, rows[i])
+    const length = lengthOfRow(nameOf, i, rows[i])
     check?.(length, i)
     ends[i] = total += length
   }
@@ -152,13 +152,13 @@ function toSeriesList(name, list, check) {
     if (kindOf(row) === undefined) {
       for (let k = 0; k < length; k++) {
         const x = row[k]
-        if (typeof x !== 'number') throw notANumber(`${name}[${i}]`, k, row)
+        if (typeof x !== 'number') throw notANumber(nameOf(i), k, row)
         values[at + k] = x
       }
     } else {
       // A getter in the list can have detached or resized it since.
-      refuseDetached(`${name}[${i}]`, row)
-      if (row.length !== length) throw invalid(`${name}[${i}] changed its length while the list was read`)
+      refuseDetached(nameOf(i), row)
+      if (row.length !== length) throw invalid(`${nameOf(i)} changed its length while the list was read`)
       values.set(row, at)
     }
     at = ends[i]

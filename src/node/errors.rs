@@ -13,6 +13,10 @@ pub enum Code {
     LengthMismatch,
     TooLarge,
     Aborted,
+    NotFound,
+    Store,
+    Corrupt,
+    Schema,
     Internal,
 }
 
@@ -25,6 +29,10 @@ impl AsRef<str> for Code {
             Self::LengthMismatch => "LENGTH_MISMATCH",
             Self::TooLarge => "TOO_LARGE",
             Self::Aborted => "ABORTED",
+            Self::NotFound => "NOT_FOUND",
+            Self::Store => "STORE",
+            Self::Corrupt => "CORRUPT",
+            Self::Schema => "SCHEMA",
             Self::Internal => "INTERNAL",
         }
     }

@@ -16,6 +16,8 @@
 //! | [`dtw`] | distances, alignments, batches and matrices of series |
 //! | [`symbols`] | LCS, Levenshtein and LCSS |
 //! | [`elastic`] | the other elastic distances |
+//! | [`library`] | pattern libraries |
+//! | [`library_file`] | pattern libraries in files |
 //! | [`diagnostics`] | `version` and the test hooks |
 
 // What a reader needs is documented in index.d.ts; the macro makes more items than are written here, and it needs
@@ -29,5 +31,7 @@ mod diagnostics;
 mod dtw;
 mod elastic;
 mod errors;
+mod library;
+mod library_file;
 mod symbols;
 mod task;

@@ -54,7 +54,7 @@ where
     T: Send + 'static,
     V: ToNapiValue + 'static,
 {
-    promise_on(search::spawn, env, job, work, convert)
+    promise_on(search::spawn, env, job, |job| work(job).map_err(kernel), convert)
 }
 
 /// The same for `work` on one pair, on threads that no batch holds.
@@ -68,14 +68,27 @@ where
     T: Send + 'static,
     V: ToNapiValue + 'static,
 {
-    promise_on(search::spawn_pair, env, job, work, convert)
+    promise_on(search::spawn_pair, env, job, |job| work(job).map_err(kernel), convert)
+}
+
+/// The same as [`promise`] for `work` that nobody cancels and that fails in ways of its own: files.
+pub(super) fn fallible_promise<'env, T, V>(
+    env: &'env Env,
+    work: impl FnOnce() -> Result<T, Error<Code>> + Send + 'static,
+    convert: impl FnOnce(T) -> V + 'static,
+) -> Result<PromiseRaw<'env, V>, Error<Code>>
+where
+    T: Send + 'static,
+    V: ToNapiValue + 'static,
+{
+    promise_on(search::spawn, env, None, |_| work(), convert)
 }
 
 fn promise_on<'env, T, V>(
     spawn: fn(Box<dyn FnOnce() + Send>),
     env: &'env Env,
     job: Option<&Job>,
-    work: impl FnOnce(&search::Job) -> Result<T, KernelError> + Send + 'static,
+    work: impl FnOnce(&search::Job) -> Result<T, Error<Code>> + Send + 'static,
     convert: impl FnOnce(T) -> V + 'static,
 ) -> Result<PromiseRaw<'env, V>, Error<Code>>
 where
@@ -88,11 +101,11 @@ where
     spawn(Box::new(move || {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             // Cancelled while it waited for a thread: the inputs are dropped without a look at them.
-            job.interrupt().check()?;
+            job.interrupt().check().map_err(kernel)?;
             work(&job)
         }));
         let outcome = match outcome {
-            Ok(result) => result.map_err(kernel),
+            Ok(result) => result,
             Err(panic) => Err(Error::new(Code::Internal, panic_message(panic.as_ref()))),
         };
         // Nobody receives when the JavaScript environment has ended meanwhile; then nobody misses the result.

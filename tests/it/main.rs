@@ -7,6 +7,7 @@ mod elastic;
 mod golden_dtw;
 mod golden_elastic;
 mod golden_symbols;
+mod library;
 mod library_file;
 mod search;
 mod symbols;

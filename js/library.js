@@ -1,0 +1,263 @@
+'use strict'
+// PatternLibrary. The values live in native memory, where a pattern is known by its ordinal; ids and meta live here.
+
+const native = require('./native.js')
+const { failure, fromNative, invalid, isArray, show } = require('./errors.js')
+const { readOptions, checksOf, oneOf, count, radius, bound, abortSignal } = require('./options.js')
+const { allocate, kindOf, toSeries, toSeriesList, toValues } = require('./series.js')
+const { toJson } = require('./json.js')
+const { run, throwIfAborted } = require('./task.js')
+
+/** An instant that may be infinite: before or after everything. */
+function instant(name, value) {
+  if (typeof value === 'number' && !Number.isNaN(value)) return value
+  throw invalid(`${name} must be a number, in epoch milliseconds, got ${show(value)}`)
+}
+
+const SHAPE = checksOf({
+  length: count,
+  channels: count,
+  window: radius,
+  metric: oneOf('absolute', 'squared', 'euclidean'),
+  normalize: oneOf('none', 'zscore', 'minmax'),
+})
+const SEARCH_SYNC = checksOf({ k: count, maxDistance: bound, asOf: instant })
+const SEARCH = checksOf({ ...SEARCH_SYNC, signal: abortSignal })
+
+// -1 crosses for "no window", NaN for "no asOf".
+const SHAPE_DEFAULTS = Object.freeze({ channels: 1, window: -1, metric: 0, normalize: 0 })
+const SEARCH_DEFAULTS = Object.freeze({ k: 10, maxDistance: Infinity, asOf: NaN })
+
+const NO_HINTS = new Float64Array(0)
+
+/** What follows the matches in a packed result: candidates, pruned, abandoned, computed, elapsed milliseconds. */
+const STATS = 5
+
+/** Half of a surrogate pair: no file and no peer could keep such an id as it is. */
+const ILL_FORMED = /\p{Surrogate}/u
+
+function text(name, value) {
+  if (typeof value === 'string') return value
+  throw invalid(`${name} must be a string, got ${show(value)}`)
+}
+
+/** The instant of meta.endsAt, NaN where there is none. */
+function endOf(meta) {
+  const endsAt = meta !== null && typeof meta === 'object' ? meta.endsAt : undefined
+  return Number.isFinite(endsAt) ? endsAt : NaN
+}
+
+class PatternLibrary {
+  #native
+  #shape
+  #row
+  /** Entries { id, ordinal, meta }, in the order of adding. */
+  #byId = new Map()
+  #byOrdinal = new Map()
+  /** Searches on other threads, which may find what has been removed since: each keeps such entries. */
+  #searches = new Set()
+  /** Where a synchronous search writes; grows with k. */
+  #out = new Float64Array(2 * SEARCH_DEFAULTS.k + STATS)
+  #last = null
+
+  constructor(options) {
+    const shape = readOptions(options, SHAPE, SHAPE_DEFAULTS, 'PatternLibrary')
+    if (shape.length === undefined) throw invalid('length is required: the time steps of every pattern, an integer >= 1')
+    this.#shape = shape
+    this.#row = shape.length * shape.channels
+    this.#native = new native.NativeLibrary(shape.length, shape.channels, shape.window, shape.metric, shape.normalize)
+  }
+
+  get size() {
+    return this.#byId.size
+  }
+
+  get lastSearch() {
+    if (this.#last === null) return null
+    return { ...this.#last }
+  }
+
+  add(patterns) {
+    const { form, ids, metas, values, nameOf } = this.#read(patterns)
+    // After everything was read: a getter of what was passed could have added the same id.
+    this.#checkIds(ids, nameOf)
+    const endsAt = allocate('patterns', Float64Array, ids.length)
+    for (let i = 0; i < ids.length; i++) endsAt[i] = endOf(metas[i])
+    let first
+    try {
+      first = this.#native.add(form, values, endsAt)
+    } catch (error) {
+      throw fromNative(error)
+    }
+    for (let i = 0; i < ids.length; i++) {
+      const entry = { id: ids[i], ordinal: first + i, meta: metas[i] }
+      this.#byId.set(entry.id, entry)
+      this.#byOrdinal.set(entry.ordinal, entry)
+    }
+  }
+
+  /** Everything that is to be added, checked but for the values themselves, which the addon reads. */
+  #read(patterns) {
+    if (isArray(patterns)) return this.#readList(patterns)
+    if (patterns === null || typeof patterns !== 'object' || isArray(patterns) === undefined || kindOf(patterns) !== undefined) {
+      throw invalid(`patterns must be { id, values }, an array of them, or { ids, data }, got ${show(patterns)}`)
+    }
+    return 'ids' in patterns || 'data' in patterns ? this.#readBlock(patterns) : this.#readOne(patterns)
+  }
+
+  #readOne(pattern) {
+    const { id, values, meta } = pattern
+    const own = toSeries('pattern.values', values)
+    this.#checkLength('pattern.values', own.length)
+    const metas = [toJson(() => 'pattern.meta', meta)]
+    return { form: native.PatternForm.One, ids: [id], metas, values: own, nameOf: () => 'pattern.id' }
+  }
+
+  #readList(patterns) {
+    const ids = new Array(patterns.length)
+    const metas = new Array(patterns.length)
+    const rows = new Array(patterns.length)
+    for (let i = 0; i < ids.length; i++) {
+      const pattern = patterns[i]
+      if (pattern === null || typeof pattern !== 'object' || isArray(pattern) !== false) {
+        throw invalid(`patterns[${i}] must be { id, values }, got ${i in patterns ? show(pattern) : 'a hole'}`)
+      }
+      const { id, values, meta } = pattern
+      ids[i] = id
+      rows[i] = values
+      metas[i] = toJson(() => `patterns[${i}].meta`, meta)
+    }
+    const rowName = (i) => `patterns[${i}].values`
+    const { values } = toSeriesList('patterns', rows, (length, i) => this.#checkLength(rowName, length, i), rowName)
+    return { form: native.PatternForm.List, ids, metas, values, nameOf: (i) => `patterns[${i}].id` }
+  }
+
+  #readBlock(block) {
+    const { ids: names, data, meta } = block
+    if (!isArray(names)) throw invalid(`block.ids must be an array of strings, got ${show(names)}`)
+    const kind = kindOf(data)
+    if (kind !== 'Float64Array' && kind !== 'Float32Array') {
+      throw invalid(`block.data must be a Float64Array or a Float32Array, got ${show(data)}`)
+    }
+    if (meta !== undefined && !isArray(meta)) throw invalid(`block.meta must be an array, got ${show(meta)}`)
+    const size = names.length
+    if (meta !== undefined && meta.length !== size) {
+      throw failure('LENGTH_MISMATCH', `block.meta holds ${meta.length} items and block.ids ${size}`)
+    }
+    const values = toValues('block.data', data)
+    if (values.length !== size * this.#row) {
+      throw failure('LENGTH_MISMATCH',
+        `block.data holds ${values.length} values, block.ids ${size} ids of patterns of ${this.#row} values`)
+    }
+    const ids = new Array(size)
+    const metas = new Array(size)
+    for (let i = 0; i < size; i++) {
+      ids[i] = names[i]
+      metas[i] = meta === undefined ? undefined : toJson(() => `block.meta[${i}]`, meta[i])
+    }
+    return { form: native.PatternForm.Block, ids, metas, values, nameOf: (i) => `block.ids[${i}]` }
+  }
+
+  #checkLength(name, length, index) {
+    if (length === this.#row) return
+    const named = typeof name === 'function' ? name(index) : name
+    throw failure('LENGTH_MISMATCH', `${named} holds ${length} values, the library's patterns have ${this.#row}`)
+  }
+
+  /** Strings that neither the library has nor the call twice. */
+  #checkIds(ids, nameOf) {
+    const seen = ids.length > 1 ? new Set() : undefined
+    for (let i = 0; i < ids.length; i++) {
+      const id = ids[i]
+      if (typeof id !== 'string') throw invalid(`${nameOf(i)} must be a string, got ${show(id)}`)
+      if (ILL_FORMED.test(id)) throw invalid(`${nameOf(i)} is not well-formed Unicode: ${show(id)}`)
+      if (this.#byId.has(id)) throw invalid(`${nameOf(i)}: the library has a pattern ${show(id)} already`)
+      if (seen === undefined) continue
+      if (seen.has(id)) throw invalid(`${nameOf(i)}: the id ${show(id)} occurs twice`)
+      seen.add(id)
+    }
+  }
+
+  remove(id) {
+    const entry = this.#byId.get(text('id', id))
+    if (entry === undefined) return false
+    try {
+      this.#native.remove(entry.ordinal)
+    } catch (error) {
+      throw fromNative(error)
+    }
+    this.#byId.delete(id)
+    this.#byOrdinal.delete(entry.ordinal)
+    for (const search of this.#searches) search.set(entry.ordinal, entry)
+    return true
+  }
+
+  get(id) {
+    const entry = this.#byId.get(text('id', id))
+    if (entry === undefined) return undefined
+    const { ordinal, meta } = entry
+    let values
+    try {
+      values = this.#native.values(ordinal)
+    } catch (error) {
+      throw fromNative(error)
+    }
+    return meta === undefined ? { id, values } : { id, values, meta }
+  }
+
+  async search(query, options) {
+    const o = readOptions(options, SEARCH, SEARCH_DEFAULTS, 'PatternLibrary.search')
+    throwIfAborted(o.signal)
+    const values = toSeries('query', query)
+    this.#checkLength('query', values.length)
+    const removed = new Map()
+    this.#searches.add(removed)
+    try {
+      const packed = await run(o, this.size, (job) => this.#native.search(values, Math.min(o.k, this.size), o.maxDistance, o.asOf, job))
+      const found = (packed.length - STATS) / 2
+      this.#explain(packed, 2 * found)
+      return this.#matches(packed, 0, found, removed)
+    } finally {
+      this.#searches.delete(removed)
+    }
+  }
+
+  searchSync(query, options) {
+    const o = readOptions(options, SEARCH_SYNC, SEARCH_DEFAULTS, 'PatternLibrary.searchSync')
+    const values = toSeries('query', query)
+    this.#checkLength('query', values.length)
+    const k = Math.min(o.k, this.size)
+    if (this.#out.length < 2 * k + STATS) this.#out = allocate('k', Float64Array, 2 * k + STATS)
+    let found
+    try {
+      found = this.#native.searchSync(values, k, o.maxDistance, o.asOf, NO_HINTS, this.#out)
+    } catch (error) {
+      throw fromNative(error)
+    }
+    this.#explain(this.#out, 2 * found)
+    return this.#matches(this.#out, 0, found, undefined)
+  }
+
+  /** Keeps the stats that stand in a packed result from value `at` on. */
+  #explain(packed, at) {
+    this.#last = {
+      candidates: packed[at], prunedByBound: packed[at + 1], abandoned: packed[at + 2], computed: packed[at + 3], elapsedMs: packed[at + 4],
+    }
+  }
+
+  /** The pairs (ordinal, distance) of a packed result, from value `start` on. */
+  #matches(packed, start, found, removed) {
+    const { length } = this.#shape
+    const matches = new Array(found)
+    for (let i = 0; i < found; i++) {
+      const ordinal = packed[start + 2 * i]
+      const distance = packed[start + 2 * i + 1]
+      const { id, meta } = this.#byOrdinal.get(ordinal) ?? removed.get(ordinal)
+      const similarity = 1 / (1 + distance / length)
+      matches[i] = meta === undefined ? { id, distance, similarity } : { id, distance, similarity, meta }
+    }
+    return matches
+  }
+}
+
+module.exports = { PatternLibrary }

@@ -1,0 +1,143 @@
+//! Up to [`MAX_ROWS`] patterns of one shape, append-only, as a structure of arrays: one run of memory a column.
+//!
+//! Everything that a search reads is derived here, in [`Segment::push`], so that a search prepares its query alone.
+//! Allocations are exact where a segment is full and at most twice what is used where it is not.
+
+use super::{LibraryError, Row, Shape};
+use crate::kernels::normalize::Normalize;
+use std::array;
+
+/// The most patterns of one segment: a search that holds a segment makes a change copy it, so it must be small, and
+/// a few hundred patterns already fill every vector.
+pub(super) const MAX_ROWS: usize = 256;
+
+/// Long patterns share a segment with fewer others, so that a copy stays in the order of 4 MiB.
+const MAX_VALUES: usize = 1 << 19;
+
+/// A bit for each row.
+pub(super) type RowMask = [u64; MAX_ROWS / 64];
+
+/// Patterns in the order in which they were added.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Segment {
+    /// Values as they were added, row-major; empty when the library does not normalise: then `normalized` has them.
+    pub(super) raw: Vec<f64>,
+    /// What is compared: the values after the library's normalisation.
+    pub(super) normalized: Vec<f64>,
+    /// Epoch milliseconds of each pattern's last sample; NaN where it is not known.
+    pub(super) ends_at: Vec<f64>,
+    /// Ascending; unique in the library.
+    pub(super) ordinals: Vec<u64>,
+    /// Rows that were not removed.
+    pub(super) alive: RowMask,
+}
+
+impl Segment {
+    /// The most patterns of `shape` that one segment takes.
+    pub(super) fn capacity(shape: &Shape) -> usize {
+        (MAX_VALUES / shape.row()).clamp(MAX_ROWS / 16, MAX_ROWS)
+    }
+
+    /// Rows, removed ones included.
+    pub(super) fn rows(&self) -> usize {
+        self.ordinals.len()
+    }
+
+    /// Rows that were not removed.
+    pub(super) fn live(&self) -> usize {
+        self.alive.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// Makes room for `more` rows in one step: twice what there was, at most a full segment.
+    pub(super) fn reserve(&mut self, shape: &Shape, more: usize) -> Result<(), LibraryError> {
+        let (rows, row) = (self.rows(), shape.row());
+        let needed = rows + more;
+        if self.ordinals.capacity() >= needed && self.normalized.capacity() >= needed * row {
+            return Ok(());
+        }
+        let room = needed.max((2 * rows).min(Self::capacity(shape))) - rows;
+        let raw = if shape.normalize == Normalize::None { 0 } else { room * row };
+        let bytes = (raw + room * row) * size_of::<f64>();
+        let reserved = (self.raw.try_reserve_exact(raw))
+            .and_then(|()| self.normalized.try_reserve_exact(room * row))
+            .and_then(|()| self.ends_at.try_reserve_exact(room))
+            .and_then(|()| self.ordinals.try_reserve_exact(room));
+        reserved.map_err(|_| LibraryError::OutOfMemory { bytes })
+    }
+
+    /// Appends a checked pattern with everything that is derived from it. Ordinals must ascend.
+    pub(super) fn push(&mut self, shape: &Shape, ordinal: u64, pattern: Row<'_>) {
+        debug_assert_eq!(pattern.values.len(), shape.row());
+        debug_assert!(self.ordinals.last().is_none_or(|&last| last < ordinal));
+        let row = self.rows();
+        let start = self.normalized.len();
+        self.normalized.extend_from_slice(pattern.values);
+        if shape.normalize != Normalize::None {
+            self.raw.extend_from_slice(pattern.values);
+            shape.normalize.apply_in_place(&mut self.normalized[start..], shape.channels);
+        }
+        self.ends_at.push(if pattern.ends_at.is_finite() { pattern.ends_at } else { f64::NAN });
+        self.ordinals.push(ordinal);
+        self.alive[row / 64] |= 1 << (row % 64);
+    }
+
+    /// The row of a pattern that was not removed.
+    pub(super) fn find(&self, ordinal: u64) -> Option<usize> {
+        self.ordinals.binary_search(&ordinal).ok().filter(|&row| self.alive[row / 64] >> (row % 64) & 1 == 1)
+    }
+
+    /// Removes a row from every later search.
+    pub(super) fn kill(&mut self, row: usize) {
+        self.alive[row / 64] &= !(1 << (row % 64));
+    }
+
+    /// The values of a row as they were added.
+    pub(super) fn raw_row(&self, shape: &Shape, row: usize) -> &[f64] {
+        let column = if shape.normalize == Normalize::None { &self.normalized } else { &self.raw };
+        &column[row * shape.row()..][..shape.row()]
+    }
+
+    /// The values of a row as they are compared.
+    pub(super) fn normalized_row(&self, shape: &Shape, row: usize) -> &[f64] {
+        &self.normalized[row * shape.row()..][..shape.row()]
+    }
+
+    /// The rows that a search looks at: those not removed and, with `as_of`, known to end by then.
+    pub(super) fn eligible(&self, as_of: Option<f64>) -> RowMask {
+        let Some(as_of) = as_of else { return self.alive };
+        let mut mask = self.alive;
+        for (word, ends_at) in mask.iter_mut().zip(self.ends_at.chunks(64)) {
+            // NaN is never at or before anything.
+            let ended = (ends_at.iter().enumerate())
+                .fold(0, |ended, (bit, &ends_at)| ended | u64::from(ends_at <= as_of) << bit);
+            *word &= ended;
+        }
+        mask
+    }
+
+    /// The patterns of `parts` that were not removed, in their order, in one segment of exactly their size.
+    pub(super) fn gather(shape: &Shape, parts: &[&Self]) -> Result<Self, LibraryError> {
+        let mut gathered = Self::default();
+        gathered.reserve(shape, parts.iter().map(|part| part.live()).sum())?;
+        for part in parts {
+            for row in rows_of(part.alive) {
+                let pattern = Row { values: part.raw_row(shape, row), ends_at: part.ends_at[row] };
+                gathered.push(shape, part.ordinals[row], pattern);
+            }
+        }
+        Ok(gathered)
+    }
+}
+
+/// The rows whose bits are set, ascending.
+pub(super) fn rows_of(mask: RowMask) -> impl Iterator<Item = usize> {
+    let words: [(usize, u64); MAX_ROWS / 64] = array::from_fn(|word| (word * 64, mask[word]));
+    words.into_iter().flat_map(|(start, word)| {
+        let mut rest = word;
+        std::iter::from_fn(move || {
+            let bit = rest.trailing_zeros() as usize;
+            // Clears the lowest bit that is set; at 64 there was none.
+            (bit < 64).then(|| rest &= rest - 1).map(|()| start + bit)
+        })
+    })
+}
