@@ -499,6 +499,24 @@ mod unix {
     }
 
     #[test]
+    fn saves_at_the_same_time_do_not_disturb_each_other() {
+        let folder = Folder::new();
+        let path = folder.path("patterns");
+        let libraries: Vec<Saved> = (1..5).map(|i| library(100 * i, 20)).collect();
+        write(&path, &libraries[0]).unwrap();
+        std::thread::scope(|scope| {
+            for saved in &libraries {
+                scope.spawn(|| (0..25).for_each(|_| write(&path, saved).unwrap()));
+            }
+            for _ in 0..100 {
+                assert!(libraries.contains(&read(&path).unwrap()));
+            }
+        });
+        assert!(libraries.contains(&read(&path).unwrap()));
+        assert_eq!(folder.names(), ["patterns"]);
+    }
+
+    #[test]
     fn a_pipe_is_not_waited_for() {
         let folder = Folder::new();
         let path = folder.path("pipe");
