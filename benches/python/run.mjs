@@ -8,64 +8,21 @@
  * This process times ours, a Python process (peers.py) times the others; they take turns round by round.
  * PYTHON names the interpreter that makes the environment (3.11 to 3.13; default python3).
  */
-import { execFileSync, spawn } from 'node:child_process'
-import { createHash } from 'node:crypto'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { dtwSync, lcsSync } from '@neural-trader/midstreamer'
+import { PatternLibrary, dtwNearest, dtwSync, lcsSync } from '@neural-trader/midstreamer'
 import { assertAgree } from '../js/agreement.mjs'
-import { randomWalk, seededRandom, symbols } from '../js/random.mjs'
+import { randomWalk, randomWalks, seededRandom, symbols } from '../js/random.mjs'
 import { machine, rowLines, writeRecord } from '../js/record.mjs'
 import { interleave, settingsFor } from '../js/rounds.mjs'
+import { PythonPeers, virtualEnvironment } from './environment.mjs'
 
 const { values: flags } = parseArgs({
   options: { quick: { type: 'boolean', default: false }, record: { type: 'boolean', default: false }, only: { type: 'string' } },
 })
 if (flags.record && (flags.quick || flags.only)) throw new Error('--record keeps the whole table: leave out --quick and --only')
-const here = (name) => fileURLToPath(new URL(name, import.meta.url))
-
-/** The environment is made anew when requirements.txt has changed. @returns the path of its interpreter */
-function virtualEnvironment() {
-  const folder = here('.venv')
-  const python = join(folder, process.platform === 'win32' ? 'Scripts/python.exe' : 'bin/python')
-  const stamp = join(folder, 'requirements.sha256')
-  const wanted = createHash('sha256').update(readFileSync(here('requirements.txt'))).digest('hex')
-  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return python
-  console.log('Making benches/python/.venv (about 800 MB, once) ...')
-  rmSync(folder, { recursive: true, force: true })
-  execFileSync(process.env.PYTHON ?? 'python3', ['-m', 'venv', folder], { stdio: 'inherit' })
-  execFileSync(python, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--requirement', here('requirements.txt')], { stdio: 'inherit' })
-  writeFileSync(stamp, wanted)
-  return python
-}
-
-/** One question at a time; a peer that dies rejects the pending one. */
-class PythonPeers {
-  #child
-  #pending = null
-  constructor(python) {
-    this.#child = spawn(python, [here('peers.py')], { stdio: ['pipe', 'pipe', 'inherit'] })
-    createInterface({ input: this.#child.stdout }).on('line', (line) => this.#pending?.resolve(JSON.parse(line)))
-    this.#child.on('exit', (code) => this.#pending?.reject(new Error(`peers.py ended with ${code}`)))
-    this.#child.on('error', (error) => this.#pending?.reject(error))
-  }
-
-  ask(request) {
-    return new Promise((resolve, reject) => {
-      this.#pending = { resolve, reject }
-      this.#child.stdin.write(`${JSON.stringify(request)}\n`)
-    })
-  }
-
-  close() {
-    this.#pending = null
-    this.#child.stdin.end()
-  }
-}
 
 const inputsFolder = mkdtempSync(join(tmpdir(), 'bench-'))
 let files = 0
@@ -138,6 +95,55 @@ function subsequenceRows(python, length, alphabet) {
   ]
 }
 
+/** Every series to mean 0 and population standard deviation 1. */
+function standardised(data, length) {
+  const out = data.slice()
+  for (let start = 0; start < out.length; start += length) {
+    const row = out.subarray(start, start + length)
+    const mean = row.reduce((sum, x) => sum + x, 0) / length
+    const deviation = Math.sqrt(row.reduce((sum, x) => sum + (x - mean) ** 2, 0) / length)
+    row.forEach((x, i) => { row[i] = (x - mean) / deviation })
+  }
+  return out
+}
+
+/** The nearest of 10,000 z-normalised walks for each of three queries, as the sum of their distances. */
+function nearestRows(python) {
+  const [length, size, band] = [128, 10000, 12] // floor(10 %)
+  const random = seededRandom(13)
+  const data = standardised(randomWalks(size, length, random), length)
+  const queries = standardised(randomWalks(3, length, random), length)
+  const inputs = { a: store(queries), b: store(data) }
+  const ids = Array.from({ length: size }, (_, i) => String(i))
+  const query = (i) => queries.subarray(i * length, (i + 1) * length)
+  const rowFor = (title, window, suffix, goal) => {
+    const options = window === undefined ? { metric: 'squared' } : { metric: 'squared', window }
+    const library = new PatternLibrary({ length, ...options })
+    library.add({ ids, data })
+    const bySearch = () => {
+      let total = 0
+      for (let i = 0; i < 3; i++) total += library.searchSync(query(i), { k: 1 })[0].distance
+      return total
+    }
+    const byBatch = async () => {
+      let total = 0
+      for (let i = 0; i < 3; i++) total += (await dtwNearest(query(i), { data, length }, options))[0].distance
+      return total
+    }
+    return {
+      name: `Nearest of ${size} x ${length}, three queries, (x - y)^2, ${title}`,
+      contenders: [
+        ours('ours: searchSync, one thread', bySearch),
+        ours('ours: dtwNearest, all threads', byBatch),
+        peer(python, `dtaidistance, max_dist${suffix}`, inputs, { goal }),
+        peer(python, `dtaidistance, SubsequenceSearch${suffix}`, inputs),
+        peer(python, `aeon, all distances${suffix}`, inputs),
+      ],
+    }
+  }
+  return [rowFor('no band', undefined, ''), rowFor('band of 10 %', band, ', band', 80)]
+}
+
 const python = new PythonPeers(virtualEnvironment())
 try {
   const { versions, python: pythonVersion } = await python.ask({})
@@ -146,6 +152,7 @@ try {
   const all = [
     ...pairRows(python, 1000),
     ...(flags.quick ? [] : pairRows(python, 10000)),
+    ...nearestRows(python),
     ...[1000, 10000].flatMap((length) => [4, 100, 5000].flatMap((alphabet) => subsequenceRows(python, length, alphabet))),
   ]
   const rows = []

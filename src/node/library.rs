@@ -119,9 +119,12 @@ impl NativeLibrary {
         let query = snapshot.shape().series("query", query).map_err(library)?;
         let hints = ordinals(hints);
         let start = Instant::now();
-        let (found, stats) = (snapshot)
-            .nearest(query, request.k, request.max_distance, request.as_of, &hints, &search::Job::new())
-            .map_err(kernel)?;
+        let search = || {
+            let job = search::Job::new();
+            snapshot.nearest(query, request.k, request.max_distance, request.as_of, &hints, &job)
+        };
+        let found = if snapshot.uses_threads() { search::blocking(search) } else { search() };
+        let (found, stats) = found.map_err(kernel)?;
         let needed = 2 * found.len() + STATS;
         if out.len() < needed {
             return Err(invalid(format!("out holds {} values, {needed} are needed", out.len())));

@@ -10,5 +10,6 @@ mod golden_dtw;
 mod golden_elastic;
 mod golden_symbols;
 mod library;
+mod library_file;
 mod search;
 mod symbols;

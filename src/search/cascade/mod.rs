@@ -86,8 +86,8 @@ pub(super) fn uses_threads(candidates: usize, steps: usize) -> bool {
 }
 
 /// The `k` nearest of `pool`, nearest first, ties by index; candidates beyond `options.max_distance` are left out.
-/// `query` is normalised already, as the candidates are. `hints` are indices of eligible candidates that are likely to be
-/// near, ascending. Progress counts candidates.
+/// `query` is normalised already, as the candidates are. `hints` are indices of candidates that are likely to be
+/// near. Progress counts candidates.
 pub(super) fn nearest<P: Pool>(
     pool: &P,
     query: Series<'_>,
@@ -135,7 +135,8 @@ impl<P: Pool> Search<'_, P> {
         }
         let limit = self.options.metric.bound(self.options.max_distance);
         let sweeps = Sweeps::new(self.pool, target, self.level, Best::new(self.k, limit), self.job);
-        let hinted: Vec<(f32, u32)> = hints.iter().filter_map(|&hint| floors.take(hint)).collect();
+        let mut hinted: Vec<(f32, u32)> = hints.iter().filter_map(|&hint| floors.take(hint)).collect();
+        hinted.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
         let lowest = floors.take_lowest(self.seeds().saturating_sub(hinted.len()).max(WIDTH));
         sweeps.run(&hinted, false)?;
         sweeps.run(&lowest, false)?;

@@ -37,7 +37,7 @@ impl<'a, P: Pool> Sweeps<'a, P> {
         self.swept.load(Ordering::Relaxed)
     }
 
-    /// Sweeps candidates, given with their floors, lowest first.
+    /// Sweeps candidates, given with their floors. These must ascend: the first one above the threshold ends the run.
     pub(super) fn run(&self, order: &[(f32, u32)], threads: bool) -> Result<(), KernelError> {
         /// Candidates that a thread takes at once.
         const SHARE: usize = 16 * WIDTH;
