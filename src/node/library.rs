@@ -1,6 +1,6 @@
 //! Pattern libraries. Ids and meta stay in JavaScript; here a pattern is known by its ordinal.
 
-use super::arguments::{dtw_options, natural, series_buf};
+use super::arguments::{dtw_options, natural, room, series_buf};
 use super::errors::{Code, input, invalid, kernel, no_memory};
 use super::library_file::{self, LibraryWriter};
 use super::task::{Job, promise};
@@ -82,8 +82,8 @@ impl NativeLibrary {
                 ends_at.len()
             )));
         }
-        let rows: Vec<Row<'_>> =
-            values.chunks_exact(row).zip(ends_at).map(|(values, &ends_at)| Row { values, ends_at }).collect();
+        let mut rows: Vec<Row<'_>> = room("patterns", ends_at.len())?;
+        rows.extend(values.chunks_exact(row).zip(ends_at).map(|(values, &ends_at)| Row { values, ends_at }));
         let added = if rows.len() < MANY_PATTERNS {
             self.0.add(names, &rows)
         } else {
@@ -105,7 +105,7 @@ impl NativeLibrary {
         #[napi(ts_arg_type = "Float64Array")] out: Out<'_>,
     ) -> Result<bool, Error<Code>> {
         let Some(values) = self.0.values(self::ordinal(ordinal)?) else { return Ok(false) };
-        room(out, values.len())?.copy_from_slice(values);
+        front(out, values.len())?.copy_from_slice(values);
         Ok(true)
     }
 
@@ -130,7 +130,7 @@ impl NativeLibrary {
             .nearest(query, request.k, request.max_distance, request.as_of, &hints, &search::Job::new())
             .map_err(kernel)?;
         let elapsed = start.elapsed();
-        let out = room(out, 2 * found.len() + STATS)?;
+        let out = front(out, 2 * found.len() + STATS)?;
         let (pairs, explained) = out.split_at_mut(2 * found.len());
         pack(&found, pairs);
         explained.copy_from_slice(&packed_stats(stats, elapsed));
@@ -200,7 +200,7 @@ impl NativeLibrary {
         // A single window is not worth the way to another thread.
         let answers = if windows == 1 { search() } else { search::blocking(search) }.map_err(kernel)?;
         let needed = answers.iter().map(|answer| 1 + 2 * answer.found.len()).sum::<usize>();
-        let (mut rest, explained) = room(out, needed + STATS)?.split_at_mut(needed);
+        let (mut rest, explained) = front(out, needed + STATS)?.split_at_mut(needed);
         for answer in &answers {
             let (one, later) = rest.split_at_mut(1 + 2 * answer.found.len());
             one[0] = answer.found.len() as f64;
@@ -252,7 +252,7 @@ fn pack(found: &[Found], pairs: &mut [f64]) {
 }
 
 /// The first `needed` values of `out`.
-fn room(out: Out<'_>, needed: usize) -> Result<Out<'_>, Error<Code>> {
+fn front(out: Out<'_>, needed: usize) -> Result<Out<'_>, Error<Code>> {
     let length = out.len();
     out.get_mut(..needed).ok_or_else(|| invalid(format!("out holds {length} values, {needed} are needed")))
 }
