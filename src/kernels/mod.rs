@@ -15,6 +15,7 @@ pub mod levenshtein;
 pub mod normalize;
 #[cfg(any(test, feature = "oracle"))]
 pub mod oracle;
+pub(crate) mod screen;
 pub mod simd;
 mod wavefront;
 

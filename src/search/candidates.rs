@@ -78,6 +78,12 @@ impl Candidates {
         Series::trusted(&self.values[start..self.ends[index]], self.channels)
     }
 
+    /// The time steps of every candidate; none when they differ, or there is no candidate.
+    pub(super) fn equal_steps(&self) -> Option<usize> {
+        let steps = (!self.is_empty()).then(|| self.get(0).steps())?;
+        (1..self.len()).all(|index| self.get(index).steps() == steps).then_some(steps)
+    }
+
     /// Whether no candidate is shorter than the one before it.
     pub(super) fn lengths_ascend(&self) -> bool {
         (1..self.len()).all(|index| self.get(index - 1).steps() <= self.get(index).steps())

@@ -5,7 +5,9 @@
 //! what is shared between threads (the best distance so far) only decides what need not be computed.
 
 mod batch;
+mod best;
 mod candidates;
+mod cascade;
 mod elastic;
 mod job;
 pub mod library;

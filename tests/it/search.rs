@@ -65,7 +65,7 @@ proptest! {
             let mut sorted: Vec<Neighbor> = want.iter().enumerate()
                 .filter(|(_, d)| **d <= max_distance && d.is_finite())
                 .map(|(index, &distance)| Neighbor { index, distance }).collect();
-            sorted.sort();
+            sorted.sort_by(|a: &Neighbor, b| a.distance.total_cmp(&b.distance).then(a.index.cmp(&b.index)));
             sorted.truncate(k);
             for threads in [1, 2, 5] {
                 let (batch, nearest, done) = on_threads(threads, || {

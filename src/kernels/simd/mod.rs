@@ -12,8 +12,10 @@
 mod avx2;
 mod portable;
 mod scalar;
+mod singles;
 mod words;
 
+pub(crate) use singles::{Singles, SinglesKernel, WIDTH, prefetch};
 pub(crate) use words::{WordKernel, Words};
 
 use std::sync::OnceLock;

@@ -16,11 +16,13 @@ mod nearest;
 mod segment;
 mod windows;
 
-pub use nearest::{Found, SearchStats};
+pub use crate::search::cascade::SearchStats;
+pub use nearest::Found;
 pub use windows::Answer;
 
 use crate::kernels::dtw::Metric;
 use crate::kernels::normalize::Normalize;
+use crate::search::cascade::Plan;
 use crate::series::{InputError, Series, check_finite};
 use rayon::prelude::*;
 use segment::Segment;
@@ -53,6 +55,11 @@ impl Shape {
     pub fn series<'a>(&self, argument: &str, values: &'a [f64]) -> Result<Series<'a>, LibraryError> {
         self.check_length(|| argument.to_owned(), values)?;
         Ok(Series::new(argument, values, self.channels)?)
+    }
+
+    /// How patterns that look like `values` are screened.
+    fn plan(&self, values: &[f64]) -> Option<Plan> {
+        Plan::new(self.normalize, Series::trusted(values, self.channels), self.steps)
     }
 
     fn check_length(&self, argument: impl Fn() -> String, values: &[f64]) -> Result<(), LibraryError> {
@@ -128,10 +135,18 @@ impl Names<'_> {
 /// From this many patterns at once, all threads share the work of adding them.
 const ADDED_IN_PARALLEL: usize = 256;
 
+/// What is the same for all segments of a library.
+#[derive(Debug, Clone, Copy)]
+struct Form {
+    shape: Shape,
+    /// How patterns are screened, chosen for the first of them; none: they are not.
+    plan: Option<Plan>,
+}
+
 /// Patterns in the order in which they were added, which is the order of ties.
 #[derive(Debug, Clone)]
 pub struct Library {
-    shape: Shape,
+    form: Form,
     segments: Arc<Vec<Arc<Segment>>>,
     next_ordinal: u64,
     size: usize,
@@ -140,7 +155,7 @@ pub struct Library {
 /// A library as it was at one moment. Cheap to take and to hold.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    shape: Shape,
+    form: Form,
     segments: Arc<Vec<Arc<Segment>>>,
     size: usize,
 }
@@ -152,12 +167,13 @@ impl Library {
     /// When the shape has no steps or no channels.
     pub fn new(shape: Shape) -> Self {
         assert!(shape.steps > 0 && shape.channels > 0, "a pattern has at least one value");
-        Self { shape, segments: Arc::default(), next_ordinal: 0, size: 0 }
+        let form = Form { shape, plan: None };
+        Self { form, segments: Arc::default(), next_ordinal: 0, size: 0 }
     }
 
     /// What the patterns have in common.
     pub fn shape(&self) -> &Shape {
-        &self.shape
+        &self.form.shape
     }
 
     /// Patterns that were added and not removed.
@@ -169,8 +185,13 @@ impl Library {
     /// returned and never used again.
     pub fn add(&mut self, names: Names<'_>, rows: &[Row<'_>]) -> Result<Range<u64>, LibraryError> {
         self.check(names, rows)?;
-        let (shape, first) = (&self.shape, self.next_ordinal);
-        let capacity = Segment::capacity(shape);
+        if self.segments.is_empty()
+            && let Some(pattern) = rows.first()
+        {
+            self.form.plan = self.form.shape.plan(pattern.values);
+        }
+        let (form, first) = (&self.form, self.next_ordinal);
+        let capacity = Segment::capacity(form);
         let segments = Arc::make_mut(&mut self.segments);
         // Whatever can fail comes before the first change that could be seen.
         let free = segments.last().map_or(0, |last| capacity - last.rows().min(capacity));
@@ -178,13 +199,13 @@ impl Library {
         if let Some(last) = segments.last_mut()
             && !here.is_empty()
         {
-            Arc::make_mut(last).reserve(shape, here.len())?;
+            Arc::make_mut(last).reserve(form, here.len())?;
         }
         let fill = |(index, rows): (usize, &[Row<'_>])| {
             let mut segment = Segment::default();
-            segment.reserve(shape, rows.len())?;
+            segment.reserve(form, rows.len())?;
             let ordinals = first + (here.len() + index * capacity) as u64..;
-            ordinals.zip(rows).for_each(|(ordinal, &row)| segment.push(shape, ordinal, row));
+            ordinals.zip(rows).for_each(|(ordinal, &row)| segment.push(form, ordinal, row));
             Ok(Arc::new(segment))
         };
         let chunks: Vec<(usize, &[Row<'_>])> = beyond.chunks(capacity).enumerate().collect();
@@ -197,7 +218,7 @@ impl Library {
             && !here.is_empty()
         {
             let last = Arc::make_mut(last);
-            (first..).zip(here).for_each(|(ordinal, &row)| last.push(shape, ordinal, row));
+            (first..).zip(here).for_each(|(ordinal, &row)| last.push(form, ordinal, row));
         }
         segments.extend(new);
         self.next_ordinal += rows.len() as u64;
@@ -208,11 +229,11 @@ impl Library {
     /// The first wrong length or value among `rows`.
     fn check(&self, names: Names<'_>, rows: &[Row<'_>]) -> Result<(), LibraryError> {
         let one = |(index, row): (usize, &Row<'_>)| {
-            self.shape.check_length(|| names.row(index), row.values)?;
+            self.form.shape.check_length(|| names.row(index), row.values)?;
             check_finite("", row.values).map_err(|error| match error {
                 InputError::NonFinite { index: at, value, .. } => InputError::NonFinite {
                     argument: names.row(index),
-                    index: names.first_value(index, &self.shape) + at,
+                    index: names.first_value(index, &self.form.shape) + at,
                     value,
                 },
                 other => other,
@@ -242,17 +263,17 @@ impl Library {
 
     /// Leaves the removed patterns of a segment behind, and joins it with a neighbour where both are small.
     fn compact(&mut self, at: usize) {
-        let shape = &self.shape;
+        let form = &self.form;
         let segments = Arc::make_mut(&mut self.segments);
         let together = |range: Range<usize>| segments[range].iter().map(|part| part.live()).sum::<usize>();
         let small = |range: Range<usize>| {
-            range.end <= segments.len() && 2 * together(range) <= Segment::capacity(shape)
+            range.end <= segments.len() && 2 * together(range) <= Segment::capacity(form)
         };
         let start = if at > 0 && small(at - 1..at + 1) { at - 1 } else { at };
         let end = if small(start..at + 2) { at + 2 } else { at + 1 };
         let parts: Vec<&Segment> = segments[start..end].iter().map(|part| &**part).collect();
         // Without memory for the copy everything stays as it is: larger than it could be, and right.
-        if let Ok(gathered) = Segment::gather(shape, &parts) {
+        if let Ok(gathered) = Segment::gather(form, &parts) {
             let gathered = (gathered.rows() > 0).then(|| Arc::new(gathered));
             segments.splice(start..end, gathered);
         }
@@ -261,19 +282,19 @@ impl Library {
     /// The values of a pattern as they were added.
     pub fn values(&self, ordinal: u64) -> Option<&[f64]> {
         let (at, row) = find(&self.segments, ordinal)?;
-        Some(self.segments[at].raw_row(&self.shape, row))
+        Some(self.segments[at].raw_row(&self.form, row))
     }
 
     /// The library as it is now.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot { shape: self.shape, segments: self.segments.clone(), size: self.size }
+        Snapshot { form: self.form, segments: self.segments.clone(), size: self.size }
     }
 }
 
 impl Snapshot {
     /// What the patterns have in common.
     pub fn shape(&self) -> &Shape {
-        &self.shape
+        &self.form.shape
     }
 
     /// How many patterns there are.
@@ -285,7 +306,7 @@ impl Snapshot {
     pub fn rows(&self) -> impl Iterator<Item = &[f64]> {
         self.segments
             .iter()
-            .flat_map(|segment| segment::rows_of(segment.alive).map(|row| segment.raw_row(&self.shape, row)))
+            .flat_map(|segment| segment::rows_of(segment.alive).map(|row| segment.raw_row(&self.form, row)))
     }
 
     fn find(&self, ordinal: u64) -> Option<(usize, usize)> {

@@ -3,19 +3,17 @@
 //! Everything that a search reads is derived here, in [`Segment::push`], so that a search prepares its query alone.
 //! Allocations are exact where a segment is full and at most twice what is used where it is not.
 
-use super::{LibraryError, Row, Shape};
+use super::{Form, LibraryError, Row};
 use crate::kernels::normalize::Normalize;
+use crate::search::cascade::{CHUNK, Columns, Mask};
 use std::array;
 
 /// The most patterns of one segment: a search that holds a segment makes a change copy it, so it must be small, and
 /// a few hundred patterns already fill every vector.
-pub(super) const MAX_ROWS: usize = 256;
+pub(super) const MAX_ROWS: usize = CHUNK;
 
 /// Long patterns share a segment with fewer others, so that a copy stays in the order of 4 MiB.
 const MAX_VALUES: usize = 1 << 19;
-
-/// A bit for each row.
-pub(super) type RowMask = [u64; MAX_ROWS / 64];
 
 /// Patterns in the order in which they were added.
 #[derive(Debug, Clone, Default)]
@@ -26,16 +24,18 @@ pub(super) struct Segment {
     pub(super) normalized: Vec<f64>,
     /// Epoch milliseconds of each pattern's last sample; NaN where it is not known.
     pub(super) ends_at: Vec<f64>,
+    /// What bounds are made from; empty when the library's patterns are not screened.
+    pub(super) columns: Columns,
     /// Ascending; unique in the library.
     pub(super) ordinals: Vec<u64>,
     /// Rows that were not removed.
-    pub(super) alive: RowMask,
+    pub(super) alive: Mask,
 }
 
 impl Segment {
-    /// The most patterns of `shape` that one segment takes.
-    pub(super) fn capacity(shape: &Shape) -> usize {
-        (MAX_VALUES / shape.row()).clamp(MAX_ROWS / 16, MAX_ROWS)
+    /// The most patterns of this form that one segment takes.
+    pub(super) fn capacity(form: &Form) -> usize {
+        (MAX_VALUES / form.shape.row()).clamp(MAX_ROWS / 16, MAX_ROWS)
     }
 
     /// Rows, removed ones included.
@@ -49,32 +49,40 @@ impl Segment {
     }
 
     /// Makes room for `more` rows in one step: twice what there was, at most a full segment.
-    pub(super) fn reserve(&mut self, shape: &Shape, more: usize) -> Result<(), LibraryError> {
-        let (rows, row) = (self.rows(), shape.row());
+    pub(super) fn reserve(&mut self, form: &Form, more: usize) -> Result<(), LibraryError> {
+        let (rows, row) = (self.rows(), form.shape.row());
         let needed = rows + more;
         if self.ordinals.capacity() >= needed && self.normalized.capacity() >= needed * row {
             return Ok(());
         }
-        let room = needed.max((2 * rows).min(Self::capacity(shape))) - rows;
-        let raw = if shape.normalize == Normalize::None { 0 } else { room * row };
-        let bytes = (raw + room * row) * size_of::<f64>();
+        let room = needed.max((2 * rows).min(Self::capacity(form))) - rows;
+        let raw = if form.shape.normalize == Normalize::None { 0 } else { room * row };
+        let columns = form.plan.as_ref().map_or(0, |plan| room * plan.bytes());
+        let bytes = (raw + room * row) * size_of::<f64>() + columns;
         let reserved = (self.raw.try_reserve_exact(raw))
             .and_then(|()| self.normalized.try_reserve_exact(room * row))
             .and_then(|()| self.ends_at.try_reserve_exact(room))
-            .and_then(|()| self.ordinals.try_reserve_exact(room));
+            .and_then(|()| self.ordinals.try_reserve_exact(room))
+            .and_then(|()| match &form.plan {
+                Some(plan) => self.columns.try_reserve_exact(plan, room),
+                None => Ok(()),
+            });
         reserved.map_err(|_| LibraryError::OutOfMemory { bytes })
     }
 
     /// Appends a checked pattern with everything that is derived from it. Ordinals must ascend.
-    pub(super) fn push(&mut self, shape: &Shape, ordinal: u64, pattern: Row<'_>) {
-        debug_assert_eq!(pattern.values.len(), shape.row());
+    pub(super) fn push(&mut self, form: &Form, ordinal: u64, pattern: Row<'_>) {
+        debug_assert_eq!(pattern.values.len(), form.shape.row());
         debug_assert!(self.ordinals.last().is_none_or(|&last| last < ordinal));
         let row = self.rows();
         let start = self.normalized.len();
         self.normalized.extend_from_slice(pattern.values);
-        if shape.normalize != Normalize::None {
+        if form.shape.normalize != Normalize::None {
             self.raw.extend_from_slice(pattern.values);
-            shape.normalize.apply_in_place(&mut self.normalized[start..], shape.channels);
+            form.shape.normalize.apply_in_place(&mut self.normalized[start..], form.shape.channels);
+        }
+        if let Some(plan) = &form.plan {
+            self.columns.push(plan, &self.normalized[start..]);
         }
         self.ends_at.push(if pattern.ends_at.is_finite() { pattern.ends_at } else { f64::NAN });
         self.ordinals.push(ordinal);
@@ -92,18 +100,18 @@ impl Segment {
     }
 
     /// The values of a row as they were added.
-    pub(super) fn raw_row(&self, shape: &Shape, row: usize) -> &[f64] {
-        let column = if shape.normalize == Normalize::None { &self.normalized } else { &self.raw };
-        &column[row * shape.row()..][..shape.row()]
+    pub(super) fn raw_row(&self, form: &Form, row: usize) -> &[f64] {
+        let column = if form.shape.normalize == Normalize::None { &self.normalized } else { &self.raw };
+        &column[row * form.shape.row()..][..form.shape.row()]
     }
 
     /// The values of a row as they are compared.
-    pub(super) fn normalized_row(&self, shape: &Shape, row: usize) -> &[f64] {
-        &self.normalized[row * shape.row()..][..shape.row()]
+    pub(super) fn normalized_row(&self, form: &Form, row: usize) -> &[f64] {
+        &self.normalized[row * form.shape.row()..][..form.shape.row()]
     }
 
     /// The rows that a search looks at: those not removed and, with `as_of`, known to end by then.
-    pub(super) fn eligible(&self, as_of: Option<f64>) -> RowMask {
+    pub(super) fn eligible(&self, as_of: Option<f64>) -> Mask {
         let Some(as_of) = as_of else { return self.alive };
         let mut mask = self.alive;
         for (word, ends_at) in mask.iter_mut().zip(self.ends_at.chunks(64)) {
@@ -116,13 +124,13 @@ impl Segment {
     }
 
     /// The patterns of `parts` that were not removed, in their order, in one segment of exactly their size.
-    pub(super) fn gather(shape: &Shape, parts: &[&Self]) -> Result<Self, LibraryError> {
+    pub(super) fn gather(form: &Form, parts: &[&Self]) -> Result<Self, LibraryError> {
         let mut gathered = Self::default();
-        gathered.reserve(shape, parts.iter().map(|part| part.live()).sum())?;
+        gathered.reserve(form, parts.iter().map(|part| part.live()).sum())?;
         for part in parts {
             for row in rows_of(part.alive) {
-                let pattern = Row { values: part.raw_row(shape, row), ends_at: part.ends_at[row] };
-                gathered.push(shape, part.ordinals[row], pattern);
+                let pattern = Row { values: part.raw_row(form, row), ends_at: part.ends_at[row] };
+                gathered.push(form, part.ordinals[row], pattern);
             }
         }
         Ok(gathered)
@@ -130,7 +138,7 @@ impl Segment {
 }
 
 /// The rows whose bits are set, ascending.
-pub(super) fn rows_of(mask: RowMask) -> impl Iterator<Item = usize> {
+pub(super) fn rows_of(mask: Mask) -> impl Iterator<Item = usize> {
     let words: [(usize, u64); MAX_ROWS / 64] = array::from_fn(|word| (word * 64, mask[word]));
     words.into_iter().flat_map(|(start, word)| {
         let mut rest = word;

@@ -37,7 +37,7 @@ impl Snapshot {
         hints: &[u64],
         job: &Job,
     ) -> Result<Vec<Answer>, KernelError> {
-        let (row, channels) = (self.shape.row(), self.shape.channels);
+        let (row, channels) = (self.form.shape.row(), self.form.shape.channels);
         assert_eq!(series.channels(), channels, "channels of the series and of the patterns");
         let windows: Vec<(usize, &[f64])> =
             series.values().windows(row).step_by(channels).enumerate().collect();

@@ -1,0 +1,212 @@
+//! Two sweeps that meet in the middle of the matrix.
+//!
+//! A cell of one sweep is alive when its cost, what the rows between the sweeps cost at least (LB_Keogh of each) and
+//! the least that the other sweep has seen together do not exceed the threshold: each side tightens the other's.
+//! Where the sweeps meet, the sum over the cheapest crossing is the DTW cost itself, up to rounding.
+
+use super::sweep::Sweep;
+use super::{Absolute, Cost, Squared, Target, lanes, outside};
+use crate::kernels::simd::{Singles, SinglesKernel, WIDTH, prefetch};
+
+/// A candidate that is screened: its scaled values and their largest magnitude.
+#[derive(Clone, Copy)]
+pub(crate) struct Screened<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) largest: f32,
+}
+
+/// What a pair of sweeps found out about one candidate.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Met {
+    /// In scaled units, below the total.
+    pub(crate) floor: f32,
+    /// Not below the total.
+    pub(crate) total_at_most: f64,
+}
+
+/// The candidates of a search, handed out group by group, and what it learns of them.
+pub(crate) trait Meeting {
+    /// Puts up to [`WIDTH`] candidates into `group` and returns how many; 0 ends the run. The group before it is still
+    /// to be swept, so that its values can be on their way meanwhile.
+    fn next(&mut self, group: &mut [u32; WIDTH]) -> usize;
+    /// The values of one of them.
+    fn candidate(&self, id: u32) -> Screened<'_>;
+    /// The total that a candidate must not exceed to be of interest.
+    fn bound(&self) -> f64;
+    /// One of the group, not seen to exceed the bound.
+    fn met(&mut self, id: u32, met: Met);
+}
+
+/// Sweeps group after group.
+pub(crate) struct Meetings<'a, M> {
+    pub(crate) target: &'a Target,
+    pub(crate) meeting: &'a mut M,
+}
+
+impl<M: Meeting> SinglesKernel for Meetings<'_, M> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Singles>(self) {
+        if self.target.squares() { self.all::<S, Squared>() } else { self.all::<S, Absolute>() }
+    }
+}
+
+impl<M: Meeting> Meetings<'_, M> {
+    #[inline(always)]
+    fn all<S: Singles, C: Cost>(self) {
+        let Self { target, meeting } = self;
+        let (mut ids, mut next_ids) = ([0; WIDTH], [0; WIDTH]);
+        let mut both = Both::<S>::new(target);
+        let mut count = meeting.next(&mut ids);
+        while count > 0 {
+            let next_count = meeting.next(&mut next_ids);
+            for &id in &next_ids[..next_count] {
+                prefetch(meeting.candidate(id).values);
+            }
+            let group: [Screened<'_>; WIDTH] =
+                std::array::from_fn(|q| meeting.candidate(ids[q.min(count - 1)]));
+            both.load(group);
+            let bound = meeting.bound();
+            if let Some(costs) = both.meet::<C>(target, bound) {
+                let floors = target.floor(costs, both.largest).to_array();
+                let (costs, largest) = (costs.to_array(), both.largest.to_array());
+                for q in 0..count {
+                    if costs[q] < f32::INFINITY {
+                        let total_at_most = target.total_at_most(costs[q], largest[q]);
+                        meeting.met(ids[q], Met { floor: floors[q], total_at_most });
+                    }
+                }
+            }
+            (ids, count) = (next_ids, next_count);
+        }
+    }
+}
+
+/// Both sweeps of one group, and its values.
+struct Both<S> {
+    /// Step `i` of every lane.
+    values: Vec<S>,
+    largest: S,
+    /// LB_Keogh of the first `i` rows.
+    prefix: Vec<S>,
+    forward: Sweep<S>,
+    backward: Sweep<S>,
+}
+
+impl<S: Singles> Both<S> {
+    fn new(target: &Target) -> Self {
+        let zero = S::splat(0.0);
+        Self {
+            values: vec![zero; target.rows.next_multiple_of(WIDTH)],
+            largest: zero,
+            prefix: vec![zero; target.rows + 1],
+            forward: Sweep::new(target.query.len()),
+            backward: Sweep::new(target.query.len()),
+        }
+    }
+
+    #[inline(always)]
+    fn load(&mut self, group: [Screened<'_>; WIDTH]) {
+        let rows = group[0].values.len();
+        let whole = rows / WIDTH * WIDTH;
+        for start in (0..whole).step_by(WIDTH) {
+            let chunk = S::transposed(std::array::from_fn(|q| lanes(group[q].values, start)));
+            self.values[start..start + WIDTH].copy_from_slice(&chunk);
+        }
+        for i in whole..rows {
+            self.values[i] = S::from_array(&std::array::from_fn(|q| group[q].values[i]));
+        }
+        self.largest = S::from_array(&std::array::from_fn(|q| group[q].largest));
+    }
+
+    /// The computed costs of the lanes, infinite for those above their ceiling; none when all are.
+    #[inline(always)]
+    fn meet<C: Cost>(&mut self, target: &Target, bound: f64) -> Option<S> {
+        let (m, last) = (target.rows, target.rows - 1);
+        let zero = S::splat(0.0);
+        let ceiling = target.ceiling(bound, self.largest);
+        let mut sum = zero;
+        for i in 0..m {
+            let lower = S::splat(target.lower[i]);
+            let upper = S::splat(target.upper[i]);
+            sum = C::onto(outside(self.values[i], lower, upper), sum);
+            self.prefix[i + 1] = sum;
+        }
+        let end = target.query.len() - 1;
+        let start_cost = C::onto(self.values[0].sub(S::splat(target.query[0])), zero);
+        let end_cost = C::onto(self.values[last].sub(S::splat(target.query[end])), zero);
+        // The ends are open in the envelope, so this counts nothing twice.
+        if sum.add(start_cost).add(end_cost).le(ceiling) == 0 {
+            return None;
+        }
+        self.forward.restart(start_cost);
+        self.backward.restart(end_cost);
+        let half = m / 2;
+        macro_rules! step {
+            (forward, $k:literal) => {{
+                // Before its first block a sweep has seen its corner, that is one row.
+                let (from, to) = (self.forward.rows() + $k, m - self.backward.rows().max(1));
+                let limit = ceiling.sub(self.backward.least()).sub(self.between(from, to));
+                let values: &[S; $k] =
+                    self.values[from - $k..].first_chunk().expect("a block lies within its half");
+                if !self.forward.advance::<C, $k>(values, &target.query, target.band, limit) {
+                    return None;
+                }
+            }};
+            (backward, $k:literal) => {{
+                let (from, to) = (self.forward.rows().max(1), m - self.backward.rows() - $k);
+                let limit = ceiling.sub(self.forward.least()).sub(self.between(from, to));
+                let mut values = [zero; $k];
+                for v in 0..$k {
+                    values[v] = self.values[to + $k - 1 - v];
+                }
+                if !self.backward.advance::<C, $k>(&values, &target.reversed, target.band, limit) {
+                    return None;
+                }
+            }};
+        }
+        macro_rules! blocks {
+            ($k:literal) => {
+                loop {
+                    let ahead = self.forward.rows() + $k <= half;
+                    let behind = self.backward.rows() + $k <= m - half;
+                    if ahead {
+                        step!(forward, $k);
+                    }
+                    if behind {
+                        step!(backward, $k);
+                    }
+                    if !ahead && !behind {
+                        break;
+                    }
+                }
+            };
+        }
+        blocks!(5);
+        blocks!(2);
+        blocks!(1);
+        Some(self.crossing().up_to(ceiling))
+    }
+
+    /// LB_Keogh of the rows `from .. to`.
+    #[inline(always)]
+    fn between(&self, from: usize, to: usize) -> S {
+        if from < to { self.prefix[to].sub(self.prefix[from]) } else { S::splat(0.0) }
+    }
+
+    /// The cheapest way over from the last row of the one sweep to the last row of the other.
+    #[inline(always)]
+    fn crossing(&self) -> S {
+        let end = self.forward.columns() - 1;
+        let mut best = S::splat(f32::INFINITY);
+        let alive = self.forward.alive();
+        let mut here = self.backward.at(end - alive.start);
+        for j in alive {
+            let next = if j < end { self.backward.at(end - j - 1) } else { S::splat(f32::INFINITY) };
+            best = best.min(self.forward.at(j).add(here.min(next)));
+            here = next;
+        }
+        best
+    }
+}
