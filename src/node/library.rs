@@ -109,7 +109,7 @@ impl NativeLibrary {
         Ok(true)
     }
 
-    /// Searches on this thread. Writes the `n` patterns found as (ordinal, distance) to the beginning of `out`, the
+    /// Searches while this thread waits, on it or, in a large library, on several others. Writes the `n` patterns found as (ordinal, distance) to the beginning of `out`, the
     /// stats after them, and returns `n`. `as_of` NaN: none. `hints` are (ordinal, anything).
     #[napi(catch_unwind)]
     pub fn search_sync(
@@ -126,9 +126,10 @@ impl NativeLibrary {
         let query = snapshot.shape().series("query", query).map_err(library)?;
         let hints = ordinals(hints);
         let start = Instant::now();
-        let (found, stats) = (snapshot)
-            .nearest(query, request.k, request.max_distance, request.as_of, &hints, &search::Job::new())
-            .map_err(kernel)?;
+        let Request { k, max_distance, as_of } = request;
+        let search = || snapshot.nearest(query, k, max_distance, as_of, &hints, &search::Job::new());
+        let answer = if snapshot.uses_threads() { search::blocking(search) } else { search() };
+        let (found, stats) = answer.map_err(kernel)?;
         let elapsed = start.elapsed();
         let out = front(out, 2 * found.len() + STATS)?;
         let (pairs, explained) = out.split_at_mut(2 * found.len());
@@ -197,8 +198,9 @@ impl NativeLibrary {
         }
         let hints = ordinals(hints);
         let search = || snapshot.nearest_windows(series, k, max_distance, as_of, &hints, &search::Job::new());
-        // A single window is not worth the way to another thread.
-        let answers = if windows == 1 { search() } else { search::blocking(search) }.map_err(kernel)?;
+        // A single window is not worth the way to another thread, unless its search uses several.
+        let here = windows == 1 && !snapshot.uses_threads();
+        let answers = if here { search() } else { search::blocking(search) }.map_err(kernel)?;
         let needed = answers.iter().map(|answer| 1 + 2 * answer.found.len()).sum::<usize>();
         let (mut rest, explained) = front(out, needed + STATS)?.split_at_mut(needed);
         for answer in &answers {

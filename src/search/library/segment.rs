@@ -152,20 +152,22 @@ pub(super) fn rows_of(mask: Mask) -> impl Iterator<Item = usize> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Shape;
     use super::*;
     use crate::kernels::dtw::Metric;
 
-    fn shape(steps: usize, normalize: Normalize) -> Shape {
-        Shape { steps, channels: 1, window: None, metric: Metric::Absolute, normalize }
+    fn form(steps: usize, normalize: Normalize) -> Form {
+        let shape = Shape { steps, channels: 1, window: None, metric: Metric::Absolute, normalize };
+        Form { shape, plan: None }
     }
 
-    fn filled(shape: &Shape, rows: usize, at_once: usize) -> Segment {
+    fn filled(form: &Form, rows: usize, at_once: usize) -> Segment {
         let mut segment = Segment::default();
-        let values = vec![1.5; shape.row()];
+        let values = vec![1.5; form.shape.row()];
         for start in (0..rows).step_by(at_once) {
-            segment.reserve(shape, at_once).unwrap();
+            segment.reserve(form, at_once).unwrap();
             for row in start..start + at_once {
-                segment.push(shape, 3 * row as u64, Row { values: &values, ends_at: row as f64 });
+                segment.push(form, 3 * row as u64, Row { values: &values, ends_at: row as f64 });
             }
         }
         segment
@@ -173,24 +175,24 @@ mod tests {
 
     #[test]
     fn a_full_segment_has_no_room_to_spare() {
-        let shape = shape(128, Normalize::Zscore);
+        let form = form(128, Normalize::Zscore);
         for at_once in [1, 2, 64, 256] {
-            let segment = filled(&shape, 256, at_once);
+            let segment = filled(&form, 256, at_once);
             let room = (segment.raw.capacity(), segment.normalized.capacity());
             assert_eq!(room, (256 * 128, 256 * 128), "{at_once} at once");
             assert_eq!((segment.ordinals.capacity(), segment.ends_at.capacity()), (256, 256));
         }
         // One that is not full: twice at most, and never beyond a full one.
         for rows in 1..256 {
-            let capacity = filled(&shape, rows, 1).normalized.capacity() / 128;
+            let capacity = filled(&form, rows, 1).normalized.capacity() / 128;
             assert!(rows <= capacity && capacity <= (2 * rows).min(256), "{rows} rows, room for {capacity}");
         }
-        assert_eq!(filled(&self::shape(8, Normalize::None), 16, 16).raw.capacity(), 0);
+        assert_eq!(filled(&self::form(8, Normalize::None), 16, 16).raw.capacity(), 0);
     }
 
     #[test]
     fn long_patterns_share_a_segment_with_fewer() {
-        let capacity = |steps| Segment::capacity(&shape(steps, Normalize::None));
+        let capacity = |steps| Segment::capacity(&form(steps, Normalize::None));
         assert_eq!([1, 128, 2048, 4096, 1 << 15, 1 << 30].map(capacity), [256, 256, 256, 128, 16, 16]);
         assert_eq!(
             Segment::capacity(&Shape { channels: usize::MAX, ..shape(usize::MAX, Normalize::None) }),
@@ -200,8 +202,8 @@ mod tests {
 
     #[test]
     fn eligible_rows_are_alive_and_have_ended() {
-        let shape = shape(1, Normalize::None);
-        let mut segment = filled(&shape, 200, 1);
+        let form = form(1, Normalize::None);
+        let mut segment = filled(&form, 200, 1);
         let dead = [0, 63, 64, 100, 127, 128, 199];
         dead.iter().for_each(|&row| segment.kill(row));
         let rows = |as_of| rows_of(segment.eligible(as_of)).collect::<Vec<_>>();
@@ -217,7 +219,7 @@ mod tests {
             (Some(62), None, None)
         );
 
-        let gathered = Segment::gather(&shape, &[&segment, &filled(&shape, 0, 1)]).unwrap();
+        let gathered = Segment::gather(&form, &[&segment, &filled(&form, 0, 1)]).unwrap();
         assert_eq!((gathered.rows(), gathered.live(), gathered.normalized.capacity()), (193, 193, 193));
         assert!(gathered.ordinals.iter().zip(alive(200)).all(|(&ordinal, row)| ordinal == 3 * row as u64));
     }
