@@ -44,8 +44,8 @@ export declare class NativeLibrary {
    */
   add(form: PatternForm, values: Float64Array, endsAt: Float64Array): number
   remove(ordinal: number): boolean
-  /** A copy of the values as they were added. */
-  values(ordinal: number): Float64Array | null
+  /** Copies the values as they were added to `out`; false when there is no such pattern. */
+  values(ordinal: number, out: Float64Array): boolean
   /**
    * Searches on this thread. Writes the `n` patterns found as (ordinal, distance) to the beginning of `out`, the
    * stats after them, and returns `n`. `as_of` NaN: none. `hints` are (ordinal, anything).
@@ -55,10 +55,11 @@ export declare class NativeLibrary {
   search(query: Float64Array, k: number, maxDistance: number, asOf: number, job?: Job | undefined | null): Promise<Float64Array>
   /**
    * Searches with every window of `values`, on all threads while this one waits. `as_of` holds an instant for each
-   * window, or nothing; `hints`, as in `search_sync`, are for the first. The result holds for each window how many
-   * patterns were found and their (ordinal, distance), and at its end the stats of the last window.
+   * window, or nothing; `hints`, as in `search_sync`, are for the first. Writes for each window how many patterns
+   * were found and their (ordinal, distance) to the beginning of `out`, the stats of the last window after them,
+   * and returns where those begin.
    */
-  searchWindowsSync(values: Float64Array, k: number, maxDistance: number, asOf: Float64Array, hints: Float64Array): Float64Array
+  searchWindowsSync(values: Float64Array, k: number, maxDistance: number, asOf: Float64Array, hints: Float64Array, out: Float64Array): number
   /** For a file of the library as it is now. */
   writer(): LibraryWriter
 }

@@ -459,7 +459,8 @@ export class PatternLibrary {
   search(query: Series, options?: LibrarySearchOptions & { signal?: AbortSignal }): Promise<Match[]>
 
   /**
-   * `search` on the calling thread, for the hot loop: a promise costs more than a search in a small library.
+   * `search` while the calling thread waits, for the hot loop: a promise costs more than a search in a small library.
+   * A large library holds up the event loop for as long as the search takes; several threads share it.
    *
    * @throws MidstreamerError EMPTY_SERIES, NON_FINITE, LENGTH_MISMATCH, INVALID_ARGUMENT
    */
