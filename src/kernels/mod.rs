@@ -9,6 +9,8 @@ mod alphabet;
 pub mod band;
 pub mod dtw;
 pub mod elastic;
+#[cfg_attr(not(test), expect(dead_code, reason = "the searches that prune by it come next"))]
+mod envelope;
 pub mod lcs;
 pub mod lcss;
 pub mod levenshtein;
