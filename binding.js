@@ -859,4 +859,5 @@ module.exports.panicForTest = nativeBinding.panicForTest
 module.exports.panicForTestAsync = nativeBinding.panicForTestAsync
 module.exports.patternBatchSync = nativeBinding.patternBatchSync
 module.exports.seriesMatrix = nativeBinding.seriesMatrix
+module.exports.subsequenceSearch = nativeBinding.subsequenceSearch
 module.exports.threads = nativeBinding.threads

@@ -5,6 +5,7 @@ const { MidstreamerError } = require('./js/errors.js')
 const native = require('./js/native.js')
 const dtw = require('./js/dtw.js')
 const elastic = require('./js/elastic.js')
+const subsequence = require('./js/subsequence.js')
 const symbols = require('./js/symbols.js')
 const manifest = require('./package.json')
 
@@ -25,6 +26,7 @@ module.exports.lcss = symbols.lcss
 module.exports.levenshtein = symbols.levenshtein
 module.exports.elastic = elastic.elastic
 module.exports.elasticBatch = elastic.elasticBatch
+module.exports.subsequenceSearch = subsequence.subsequenceSearch
 module.exports.version = function version() {
   return { package: manifest.version, kernel: native.kernel(), threads: native.threads() }
 }

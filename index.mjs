@@ -19,5 +19,6 @@ export const {
   levenshtein,
   elastic,
   elasticBatch,
+  subsequenceSearch,
   version,
 } = midstreamer

@@ -1,11 +1,11 @@
 // Compiled, never run: the types as an ES module sees them.
 import {
   correlationMatrix, dtw, dtwAlign, dtwBatch, dtwMatrix, dtwNearest, dtwSync, elastic, elasticBatch, lagMatrix,
-  lcs, lcsAlign, lcsMatrix, lcss, lcsSync, levenshtein, MidstreamerError, version,
+  lcs, lcsAlign, lcsMatrix, lcss, lcsSync, levenshtein, MidstreamerError, subsequenceSearch, version,
 } from '@neural-trader/midstreamer'
 import type {
   Alignment, Candidates, CommonSubsequence, DtwOptions, ElasticMeasure, ElasticOptions, ErrorCode, LcsOptions, Matrix,
-  Neighbor, Progress, Sequence, Series,
+  Neighbor, Progress, Sequence, Series, SubsequenceMatch,
 } from '@neural-trader/midstreamer'
 import {
   dtwBatch as oldBatch, dtwBatchAdaptive, dtwBatchParallel, dtwDistanceRust, dtwDistanceRustOptimized, TemporalCompare,
@@ -30,6 +30,7 @@ export async function everything(): Promise<void> {
   const { similarity, path, lag }: Alignment = await dtwAlign(a, b, options)
   const distances: Float64Array = await dtwBatch(a, candidates[0]!, { ...options, ...progress })
   const [nearest]: Neighbor[] = await dtwNearest(a, candidates[1]!, { k: 3, window: 2 })
+  const places: SubsequenceMatch[] = await subsequenceSearch(a, b, { ...options, ...progress, k: 3, exclusion: 0 })
   const matrices: Matrix[] = [
     await dtwMatrix(series, { ...options, ...progress }), await lagMatrix(series), await correlationMatrix(series, { method: 'pearson' }),
     await lcsMatrix(sequences, { normalize: 'dice', ...progress }),
@@ -41,7 +42,7 @@ export async function everything(): Promise<void> {
   ]
   const { package: release, kernel, threads } = version()
   const texts: string[] = [release, kernel]
-  void [distance, similarity, path.length, lag, distances, nearest?.index, matrices[0]?.data, common.positionsA, counts, threads, texts]
+  void [distance, similarity, path.length, lag, distances, nearest?.index, places[0]?.start, matrices[0]?.data, common.positionsA, counts, threads, texts]
 
   try {
     await dtw(a, b)

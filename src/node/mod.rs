@@ -14,6 +14,7 @@
 //! | [`errors`] | the codes of `MidstreamerError` |
 //! | [`task`] | `Job` and the way from the thread pool to a promise |
 //! | [`dtw`] | distances, alignments, batches and matrices of series |
+//! | [`subsequence`] | the best places of a query in a long series |
 //! | [`symbols`] | LCS, Levenshtein and LCSS |
 //! | [`elastic`] | the other elastic distances |
 //! | [`diagnostics`] | `version` and the test hooks |
@@ -29,5 +30,6 @@ mod diagnostics;
 mod dtw;
 mod elastic;
 mod errors;
+mod subsequence;
 mod symbols;
 mod task;

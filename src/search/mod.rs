@@ -10,6 +10,7 @@ mod elastic;
 mod job;
 mod matrix;
 mod nearest;
+mod subsequence;
 mod symbols;
 
 pub use batch::dtw_batch;
@@ -18,6 +19,7 @@ pub use elastic::elastic_batch;
 pub use job::{Job, blocking, spawn, spawn_pair, threads};
 pub use matrix::{CorrelationMethod, correlation_matrix, dtw_matrix, lag_matrix};
 pub use nearest::{Neighbor, dtw_nearest};
+pub use subsequence::{SubsequenceMatch, subsequence_search};
 pub use symbols::{LcsRatio, lcs_matrix};
 
 use crate::kernels::KernelError;

@@ -8,4 +8,5 @@ mod golden_dtw;
 mod golden_elastic;
 mod golden_symbols;
 mod search;
+mod subsequence;
 mod symbols;
