@@ -9,7 +9,6 @@ mod alphabet;
 pub mod band;
 pub mod dtw;
 pub mod elastic;
-#[cfg_attr(not(test), expect(dead_code, reason = "the searches that prune by it come next"))]
 mod envelope;
 pub mod lcs;
 pub mod lcss;
@@ -17,8 +16,10 @@ pub mod levenshtein;
 pub mod normalize;
 #[cfg(any(test, feature = "oracle"))]
 pub mod oracle;
+pub(crate) mod rolling;
 pub mod simd;
 mod wavefront;
+pub(crate) mod window_bounds;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -125,6 +125,8 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
     fn splat(x: f64) -> Self;
     /// Lane `q` is `lane(q)`.
     fn from_fn(lane: impl FnMut(usize) -> f64) -> Self;
+    /// The first `LANES` values of `values`, which must have so many.
+    fn load(values: &[f64]) -> Self;
     /// Lanes in the first `LANES` places, the rest unspecified.
     fn to_array(self) -> [f64; MAX_LANES];
 
@@ -138,6 +140,9 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
     fn sub_by(self, one: Self, other: Self) -> Self;
     /// `self + other`, told as `self * one + other`; see [`Self::sub_by`].
     fn add_by(self, one: Self, other: Self) -> Self;
+    /// `self * factor + addend`, in one rounding or in two, whatever the level is good at. Its bits differ between
+    /// levels: for lower bounds, never for results.
+    fn mul_add(self, factor: Self, addend: Self) -> Self;
     fn min(self, other: Self) -> Self;
     fn max(self, other: Self) -> Self;
 
@@ -195,6 +200,13 @@ mod tests {
                     check(a.mul(b), &|q| xs(q) * ys(q), "mul");
                     check(a.sub_by(opaque_one(), b), &|q| xs(q) - ys(q), "sub_by");
                     check(a.add_by(opaque_one(), b), &|q| xs(q) + ys(q), "add_by");
+                    check(V::load(&[xs(0), xs(1), xs(2), xs(3), xs(4)]), &|q| xs(q), "load");
+                    let (fused, factor) = (a.mul_add(b, V::splat(0.75)), |q| xs(q) * ys(q));
+                    let either = |q: usize| {
+                        let got = fused.to_array()[q];
+                        if got == xs(q).mul_add(ys(q), 0.75) { got } else { factor(q) + 0.75 }
+                    };
+                    check(fused, &either, "mul_add");
                     check(a.abs(), &|q| xs(q).abs(), "abs");
                     check(a.min(b), &|q| xs(q).min(ys(q)), "min");
                     check(a.max(b), &|q| xs(q).max(ys(q)), "max");

@@ -81,15 +81,12 @@ impl Acceptance {
     }
 
     /// Takes windows whose distances are known; each window once.
-    pub(super) fn offer(
-        &self,
-        windows: impl ExactSizeIterator<Item = SubsequenceMatch>,
-    ) -> Result<(), KernelError> {
+    pub(super) fn offer(&self, windows: impl Iterator<Item = SubsequenceMatch>) -> Result<(), KernelError> {
         let mut found = self.found.lock().expect("no thread panics while it holds the windows");
-        let bytes = (found.windows.len() + windows.len()) * size_of::<SubsequenceMatch>();
-        found.windows.try_reserve(windows.len()).map_err(|_| KernelError::OutOfMemory { bytes })?;
         for window in windows {
             if window.distance <= self.bound() {
+                let bytes = (found.windows.len() + 1) * size_of::<SubsequenceMatch>();
+                found.windows.try_reserve(1).map_err(|_| KernelError::OutOfMemory { bytes })?;
                 found.windows.push(window);
                 let apart = self.exclusion.saturating_mul(2);
                 if let Some(farthest) = found.witnesses.consider(window, self.k, apart) {

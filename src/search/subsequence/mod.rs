@@ -3,21 +3,20 @@
 //! Rakthanmanon et al., "Searching and mining trillions of time series subsequences under dynamic time warping", 2012.
 
 mod acceptance;
+mod cascade;
 
 pub use acceptance::SubsequenceMatch;
 
 use super::Job;
 use crate::kernels::KernelError;
-use crate::kernels::dtw::{self, DtwOptions};
-use crate::kernels::normalize::Normalize;
-use crate::kernels::simd::Level;
+use crate::kernels::dtw::DtwOptions;
 use crate::series::Series;
 use acceptance::Acceptance;
-use rayon::prelude::*;
+use cascade::Cascade;
 
 /// The `k` best windows of `series` that are as long as `query`, best first, ties by start. Greedy: a window that
 /// starts within `exclusion` time steps of a better one that was accepted is left out, and so is one beyond
-/// `options.max_distance`. Each distance has the bits of [`dtw::distance`] of the query and that window, both
+/// `options.max_distance`. Each distance has the bits of [`crate::kernels::dtw::distance`] of the query and that window, both
 /// normalised by themselves. Progress counts windows; a series shorter than the query has none.
 ///
 /// # Panics
@@ -35,26 +34,8 @@ pub fn subsequence_search(
     let normalized = options.normalize.apply(query);
     let query = Series::trusted(&normalized, query.channels());
     let acceptance = Acceptance::new(k, exclusion, options.max_distance);
-    let windows = (series.steps() + 1).saturating_sub(query.steps());
-    let lanes = Level::best().lanes();
-    (0..windows.div_ceil(lanes)).into_par_iter().try_for_each(|group| {
-        let starts = group * lanes..((group + 1) * lanes).min(windows);
-        let channels = series.channels();
-        let copies: Vec<Vec<f64>> = starts
-            .clone()
-            .map(|start| {
-                let mut window =
-                    series.values()[start * channels..(start + query.steps()) * channels].to_vec();
-                options.normalize.apply_in_place(&mut window, channels);
-                window
-            })
-            .collect();
-        let candidates: Vec<Series<'_>> = copies.iter().map(|copy| Series::trusted(copy, channels)).collect();
-        let options = DtwOptions { normalize: Normalize::None, max_distance: acceptance.bound(), ..*options };
-        let mut distances = vec![0.0; candidates.len()];
-        dtw::batch(Level::best(), query, &candidates, &options, &mut distances, job.interrupt())?;
-        job.advance(starts.len());
-        acceptance.offer(starts.zip(distances).map(|(start, distance)| SubsequenceMatch { start, distance }))
-    })?;
+    if series.steps() >= query.steps() {
+        Cascade::new(query, series, options, &acceptance, job).run()?;
+    }
     Ok(acceptance.into_answer())
 }
