@@ -24,6 +24,7 @@
 //! squares of z-scores add up to `steps`, which gives both norms.
 
 use super::normalize::Normalize;
+use super::simd::Vector;
 
 /// How far approximately normalised values may be from the exact ones, in normalised units.
 pub(crate) const DEVIATION: f64 = 1.0 / 16_384.0;
@@ -45,6 +46,8 @@ pub(crate) struct Rolling {
     pub(crate) offset: Vec<f64>,
     /// 1 or 0.
     pub(crate) trust: Vec<f64>,
+    middle: Vec<f64>,
+    half: Vec<f64>,
     first: Doubling,
     second: Doubling,
 }
@@ -65,7 +68,7 @@ pub(crate) struct Span<'a> {
 impl Rolling {
     /// Computes everything for `span`, means of up to `2^levels` samples.
     #[inline(always)]
-    pub(crate) fn fill(&mut self, span: Span<'_>, normalize: Normalize, levels: usize) {
+    pub(crate) fn fill<V: Vector>(&mut self, span: Span<'_>, normalize: Normalize, levels: usize) {
         let length = span.windows + span.steps - 1;
         let at = |i: usize| (span.first + i) * span.channels + span.channel;
         let centre = if normalize == Normalize::None { 0.0 } else { span.values[at(length / 2)] };
@@ -74,19 +77,16 @@ impl Rolling {
             resize(level, length + PADDING);
         }
         let samples = &mut self.means[0][..length];
-        let mut largest = 0.0_f64;
         if span.channels == 1 {
             for (sample, &x) in samples.iter_mut().zip(&span.values[span.first..span.first + length]) {
                 *sample = x - centre;
-                largest = if x.abs() > largest { x.abs() } else { largest };
             }
         } else {
             for (i, sample) in samples.iter_mut().enumerate() {
-                let x = span.values[at(i)];
-                *sample = x - centre;
-                largest = largest.max(x.abs());
+                *sample = span.values[at(i)] - centre;
             }
         }
+        let largest = largest_magnitude::<V>(samples) + centre.abs();
         for list in [&mut self.factor, &mut self.offset, &mut self.trust] {
             resize(list, span.windows + PADDING);
         }
@@ -116,6 +116,46 @@ impl Rolling {
                 self.sums(span, levels, false);
                 self.minmax(span);
             }
+        }
+    }
+
+    /// Middle and half width of what [`Self::envelope`] found for each sample.
+    pub(crate) fn ranges(&self) -> (&[f64], &[f64]) {
+        (&self.middle, &self.half)
+    }
+
+    /// Looks for the range of the samples within `radius` of each, as far as there are any, in the `length` samples
+    /// of the block that was filled last.
+    #[inline(always)]
+    pub(crate) fn envelope(&mut self, length: usize, radius: usize) {
+        let radius = radius.min(length);
+        let width = 2 * radius + 1;
+        let padded = length + 2 * radius;
+        for (doubling, beyond) in [(&mut self.first, f64::INFINITY), (&mut self.second, f64::NEG_INFINITY)] {
+            resize(&mut doubling.current, padded);
+            resize(&mut doubling.next, padded.max(length + PADDING));
+            doubling.current[..radius].fill(beyond);
+            doubling.current[radius..radius + length].copy_from_slice(&self.means[0][..length]);
+            doubling.current[radius + length..padded].fill(beyond);
+        }
+        let mut p = 1;
+        while 2 * p <= width {
+            let next = padded + 1 - 2 * p;
+            self.first.double(p, next, |a, b| if a < b { a } else { b });
+            self.second.double(p, next, |a, b| if a > b { a } else { b });
+            p *= 2;
+        }
+        let rest = width - p;
+        for list in [&mut self.middle, &mut self.half] {
+            resize(list, length + PADDING);
+        }
+        let (low, high) = (&self.first.current[..length + rest], &self.second.current[..length + rest]);
+        for i in 0..length {
+            let (a, b) = (low[i], low[i + rest]);
+            let (c, d) = (high[i], high[i + rest]);
+            let (low, high) = (if a < b { a } else { b }, if c > d { c } else { d });
+            self.middle[i] = 0.5 * low + 0.5 * high;
+            self.half[i] = 0.5 * high - 0.5 * low;
         }
     }
 
@@ -216,6 +256,24 @@ impl Rolling {
     }
 }
 
+/// The largest magnitude of `samples`.
+#[inline(always)]
+fn largest_magnitude<V: Vector>(samples: &[f64]) -> f64 {
+    let mut largest = [V::splat(0.0); 4];
+    let blocks = samples.chunks_exact(4 * V::LANES);
+    let mut most = 0.0_f64;
+    for &x in blocks.remainder() {
+        most = most.max(x.abs());
+    }
+    for block in blocks {
+        for (k, largest) in largest.iter_mut().enumerate() {
+            *largest = largest.max(V::load(&block[k * V::LANES..]).abs());
+        }
+    }
+    let lanes = largest[0].max(largest[1]).max(largest[2].max(largest[3])).to_array();
+    lanes[..V::LANES].iter().fold(most, |most, &x| most.max(x))
+}
+
 /// Sums (or extremes) over ever longer powers of two.
 #[derive(Default)]
 struct Doubling {
@@ -259,5 +317,117 @@ impl Doubling {
 fn resize(buffer: &mut Vec<f64>, length: usize) {
     if buffer.len() < length {
         buffer.resize(length, 0.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::simd::{Kernel, Level};
+    use proptest::prelude::*;
+
+    /// The promise of the module documentation, for every window of a block at every level.
+    struct Promise<'a> {
+        span: Span<'a>,
+        normalize: Normalize,
+        levels: usize,
+    }
+
+    impl Kernel for Promise<'_> {
+        /// How many windows are trusted.
+        type Output = usize;
+
+        #[inline(always)]
+        fn run<V: Vector>(self) -> usize {
+            let Self { span, normalize, levels } = self;
+            let mut rolling = Rolling::default();
+            rolling.fill::<V>(Span { windows: 1, ..span }, normalize, levels);
+            rolling.fill::<V>(span, normalize, levels);
+            let mut trusted = 0;
+            for s in 0..span.windows {
+                if rolling.trust[s] == 0.0 {
+                    assert_eq!((rolling.factor[s], rolling.offset[s]), (0.0, 0.0));
+                    continue;
+                }
+                trusted += 1;
+                let at = |k: usize| (span.first + s + k) * span.channels + span.channel;
+                let mut exact: Vec<f64> = (0..span.steps).map(|k| span.values[at(k)]).collect();
+                normalize.apply_in_place(&mut exact, 1);
+                for (level, means) in rolling.means.iter().enumerate() {
+                    let p = 1 << level;
+                    let (mut squares, mut sum) = (0.0, 0.0);
+                    for (segment, values) in exact.chunks_exact(p).enumerate() {
+                        let mean = means[s + segment * p] * rolling.factor[s] + rolling.offset[s];
+                        let off = (mean - values.iter().sum::<f64>() / p as f64).abs();
+                        (squares, sum) = (squares + off * off * p as f64, sum + off * p as f64);
+                    }
+                    // Values that are not normalised are as large as they are.
+                    let unit = if normalize == Normalize::None {
+                        1e-14 * exact.iter().fold(1e-300, |most: f64, x| most.max(x.abs()))
+                    } else {
+                        DEVIATION
+                    };
+                    let steps = span.steps as f64;
+                    assert!(squares.sqrt() <= unit * steps.sqrt(), "norm {}", squares.sqrt() / unit);
+                    assert!(sum <= unit * steps, "sum {}", sum / unit);
+                }
+            }
+            trusted
+        }
+    }
+
+    fn check(values: &[f64], channels: usize, steps: usize, normalize: Normalize) -> Vec<usize> {
+        let levels = steps.ilog2() as usize;
+        let windows = values.len() / channels - steps + 1;
+        let mut counts = Vec::new();
+        for level in Level::available() {
+            for channel in 0..channels {
+                let span = Span { values, channels, channel, first: 0, windows, steps };
+                counts.push(level.run(Promise { span, normalize, levels }));
+            }
+        }
+        counts
+    }
+
+    fn normalizations() -> [Normalize; 3] {
+        [Normalize::None, Normalize::Zscore, Normalize::Minmax]
+    }
+
+    proptest! {
+        #[test]
+        fn trusted_windows_are_as_near_as_promised(
+            steps in prop::collection::vec(-1.0..1.0_f64, 120..200),
+            level in prop_oneof![Just(0.0), Just(1e5), Just(-1e9), Just(1e14), Just(1e250), Just(1e-250)],
+            scale in prop_oneof![Just(1.0), Just(1e-3), Just(1e-7), Just(0.0), Just(1e9), Just(1e-220), Just(1e220)],
+            jump in prop::option::of((0..120_usize, -1e12..1e12_f64)),
+            walk in any::<bool>(),
+            length in 1..60_usize,
+            channels in 1..3_usize,
+        ) {
+            let mut sum = 0.0;
+            let mut values: Vec<f64> = steps.iter().map(|step| {
+                sum = if walk { sum + step } else { *step };
+                level + scale * sum
+            }).collect();
+            if let Some((at, height)) = jump {
+                values[at..].iter_mut().for_each(|x| *x += height);
+            }
+            values.truncate(values.len() / channels * channels);
+            for normalize in normalizations() {
+                check(&values, channels, length, normalize);
+            }
+        }
+    }
+
+    #[test]
+    fn prices_are_trusted_and_constants_are_not() {
+        let walk: Vec<f64> = (0..400).map(|i| 1e5 + f64::from(i * 7919 % 64)).collect();
+        for normalize in normalizations() {
+            assert!(check(&walk, 1, 100, normalize).iter().all(|&trusted| trusted == 301));
+        }
+        for normalize in [Normalize::Zscore, Normalize::Minmax] {
+            assert!(check(&[3.7; 400], 1, 100, normalize).iter().all(|&trusted| trusted == 0));
+            assert!(check(&walk, 1, 1, normalize).iter().all(|&trusted| trusted == 0));
+        }
     }
 }

@@ -74,12 +74,22 @@ fn long_values() -> impl Strategy<Value = Vec<f64>> {
         Just(-1e9),
         Just(1e15),
         Just(1e-6),
+        Just(1e30),
         Just(1e200),
         Just(1e-200),
         Just(1e300)
     ];
-    let scale =
-        prop_oneof![Just(1.0), Just(1e-3), Just(1e-9), Just(0.0), Just(1e6), Just(1e-160), Just(1e290)];
+    let scale = prop_oneof![
+        Just(1.0),
+        Just(1e-3),
+        Just(1e-9),
+        Just(0.0),
+        Just(1e6),
+        Just(1e22),
+        Just(1e40),
+        Just(1e-160),
+        Just(1e290)
+    ];
     let run = (level, scale, prop::collection::vec(-1.0..1.0_f64, 1..120), 0..4_u8).prop_map(
         |(level, scale, steps, kind)| -> Vec<f64> {
             let mut sum = 0.0;

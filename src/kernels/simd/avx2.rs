@@ -87,6 +87,11 @@ impl Vector for Avx2 {
         Self(unsafe { _mm256_mul_pd(self.0, other.0) })
     }
     #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        // SAFETY: AVX, registers only.
+        Self(unsafe { _mm256_div_pd(self.0, other.0) })
+    }
+    #[inline(always)]
     fn abs(self) -> Self {
         // SAFETY: AVX, registers only.
         Self(unsafe { _mm256_andnot_pd(_mm256_set1_pd(-0.0), self.0) })

@@ -133,6 +133,7 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
+    fn div(self, other: Self) -> Self;
     fn abs(self) -> Self;
     /// `self - other`, told as `self * one - other` with one rounding. For `one = 1.0` the product is exact, so the
     /// result has the bits of [`Self::sub`]; but where that is faster it runs on the multipliers, and leaves the
@@ -198,6 +199,7 @@ mod tests {
                     check(a.add(b), &|q| xs(q) + ys(q), "add");
                     check(a.sub(b), &|q| xs(q) - ys(q), "sub");
                     check(a.mul(b), &|q| xs(q) * ys(q), "mul");
+                    check(a.div(b), &|q| xs(q) / ys(q), "div");
                     check(a.sub_by(opaque_one(), b), &|q| xs(q) - ys(q), "sub_by");
                     check(a.add_by(opaque_one(), b), &|q| xs(q) + ys(q), "add_by");
                     check(V::load(&[xs(0), xs(1), xs(2), xs(3), xs(4)]), &|q| xs(q), "load");

@@ -46,6 +46,10 @@ impl Vector for Scalar {
         Self(self.0 * other.0)
     }
     #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        Self(self.0 / other.0)
+    }
+    #[inline(always)]
     fn abs(self) -> Self {
         Self(self.0.abs())
     }

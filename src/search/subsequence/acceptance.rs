@@ -150,3 +150,74 @@ impl Witnesses {
         self.by_distance.last().map(|&(bits, _)| f64::from_bits(bits))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The definition.
+    fn choose(distances: &[f64], k: usize, exclusion: usize, max_distance: f64) -> Vec<SubsequenceMatch> {
+        let mut windows: Vec<SubsequenceMatch> = (distances.iter().enumerate())
+            .map(|(start, &distance)| SubsequenceMatch { start, distance })
+            .filter(|window| window.distance <= max_distance)
+            .collect();
+        windows.sort_by(SubsequenceMatch::order);
+        let mut accepted: Vec<SubsequenceMatch> = Vec::new();
+        for window in windows {
+            if accepted.len() < k && accepted.iter().all(|a| a.start.abs_diff(window.start) > exclusion) {
+                accepted.push(window);
+            }
+        }
+        accepted
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// In any order, without the windows that the bound rules out at their turn.
+        #[test]
+        fn the_bound_never_changes_the_choice(
+            distances in prop::collection::vec((0..30_u32).prop_map(f64::from), 1..80),
+            order in prop::collection::vec(any::<u32>(), 80),
+            k in prop_oneof![1..6_usize, Just(usize::MAX)],
+            exclusion in prop_oneof![0..12_usize, Just(usize::MAX)],
+            max_distance in prop_oneof![Just(f64::INFINITY), (0..30_u32).prop_map(f64::from)],
+        ) {
+            let acceptance = Acceptance::new(k, exclusion, max_distance);
+            let mut starts: Vec<usize> = (0..distances.len()).collect();
+            starts.sort_by_key(|&start| order[start]);
+            for start in starts {
+                let window = SubsequenceMatch { start, distance: distances[start] };
+                if window.distance <= acceptance.bound() {
+                    acceptance.offer([window].into_iter()).unwrap();
+                }
+            }
+            prop_assert_eq!(acceptance.into_answer(), choose(&distances, k, exclusion, max_distance));
+        }
+    }
+
+    #[test]
+    fn the_bound_falls_to_the_kth_window_that_keeps_its_distance() {
+        let acceptance = Acceptance::new(2, 3, f64::INFINITY);
+        let offer = |start, distance| {
+            acceptance.offer([SubsequenceMatch { start, distance }].into_iter()).unwrap();
+            acceptance.bound()
+        };
+        assert_eq!(offer(10, 5.0), f64::INFINITY);
+        // Six apart: one window between them could shut out both.
+        assert_eq!(offer(16, 4.0), f64::INFINITY);
+        assert_eq!(offer(23, 6.0), 6.0);
+        assert_eq!(offer(30, 1.0), 4.0);
+        assert_eq!(offer(50, 2.0), 2.0);
+    }
+
+    #[test]
+    fn windows_beyond_the_bound_are_forgotten() {
+        let acceptance = Acceptance::new(1, 0, f64::INFINITY);
+        let falling = (0..10_000).map(|start| SubsequenceMatch { start, distance: (20_000 - start) as f64 });
+        acceptance.offer(falling).unwrap();
+        let found = acceptance.found.into_inner().unwrap();
+        assert_eq!(found.windows.len(), 1);
+    }
+}

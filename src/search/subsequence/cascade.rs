@@ -1,8 +1,17 @@
 //! From every window to the few that are computed: bounds of growing cost, best first.
+//!
+//! 1. Every window gets its coarse bound, adjacent ones side by side; a stripe of windows remembers the least.
+//! 2. Rounds of ever more stripes, those with the lowest bounds first, so that the first ones find near windows. What
+//!    the windows found so far rule out by then is dropped.
+//! 3. The windows of a stripe get their fine bounds, both ways.
+//! 4. What is left is computed, lowest bound first, several windows side by side and given up together.
+//!
+//! The order and the threads decide how much is computed, never what is found: a window is dropped only when its bound is
+//! above the threshold of a distance beyond which no window matters (`acceptance.rs`).
 
 use super::acceptance::{Acceptance, SubsequenceMatch};
 use crate::kernels::KernelError;
-use crate::kernels::dtw::{self, DtwOptions, Metric};
+use crate::kernels::dtw::{self, DtwOptions, Metric, WindowTotals};
 use crate::kernels::normalize::Normalize;
 use crate::kernels::rolling::Rolling;
 use crate::kernels::simd::Level;
@@ -39,7 +48,7 @@ struct Scratch {
     rolling: Vec<Rolling>,
     candidates: Vec<(f64, usize)>,
     bounds: Vec<f64>,
-    copies: Vec<Vec<f64>>,
+    starts: Vec<usize>,
 }
 
 impl<'a> Cascade<'a> {
@@ -118,7 +127,9 @@ impl<'a> Cascade<'a> {
                 bounds: &mut scratch.bounds,
             });
             for (k, (stripe, bounds)) in stripes.iter_mut().zip(scratch.bounds.chunks(STRIPE)).enumerate() {
-                let least = bounds.iter().fold(f64::INFINITY, |least, &x| if x < least { x } else { least });
+                // Not infinity: beyond f32 there may be thresholds too.
+                let most = f64::from(f32::MAX);
+                let least = bounds.iter().fold(most, |least, &x| if x < least { x } else { least });
                 *stripe = (least as f32, index * block + k);
             }
             Ok(())
@@ -141,35 +152,33 @@ impl<'a> Cascade<'a> {
                 found: &mut scratch.candidates,
             });
         }
-        let Scratch { candidates, copies, .. } = scratch;
+        let Scratch { candidates, starts, .. } = scratch;
         candidates.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        copies.resize_with(self.level.lanes(), Vec::new);
-        for group in candidates.chunks(self.level.lanes()) {
-            if group[0].0 > self.threshold() {
-                break;
-            }
-            self.compute(group, copies)?;
-        }
+        starts.clear();
+        starts.extend(candidates.iter().map(|&(_, start)| start));
+        let windows = WindowTotals {
+            query: self.query,
+            series: self.series,
+            options: self.options,
+            interrupt: self.job.interrupt(),
+        };
+        dtw::totals_of_windows(
+            self.level,
+            windows,
+            starts,
+            |next| {
+                let total = self.options.metric.bound(self.acceptance.bound());
+                (candidates[next].0 <= self.bounds.threshold(total)).then_some(total)
+            },
+            |starts, totals| {
+                let bounded = |(&start, &total): (&usize, &f64)| SubsequenceMatch {
+                    start,
+                    distance: self.options.metric.bounded(total, self.acceptance.bound()),
+                };
+                self.acceptance.offer(starts.iter().zip(totals).map(bounded))
+            },
+        )?;
         self.job.advance(stripes.iter().map(|&(_, stripe)| self.windows_of(stripe)).sum());
         Ok(())
-    }
-
-    /// The exact distances of a few windows, each normalised by itself.
-    fn compute(&self, group: &[(f64, usize)], copies: &mut [Vec<f64>]) -> Result<(), KernelError> {
-        let channels = self.series.channels();
-        let length = self.query.values().len();
-        for (copy, &(_, start)) in copies.iter_mut().zip(group) {
-            copy.clear();
-            copy.extend_from_slice(&self.series.values()[start * channels..][..length]);
-            self.options.normalize.apply_in_place(copy, channels);
-        }
-        let candidates: Vec<Series<'_>> =
-            copies[..group.len()].iter().map(|copy| Series::trusted(copy, channels)).collect();
-        let options =
-            DtwOptions { normalize: Normalize::None, max_distance: self.acceptance.bound(), ..*self.options };
-        let mut distances = vec![0.0; group.len()];
-        dtw::batch(self.level, self.query, &candidates, &options, &mut distances, self.job.interrupt())?;
-        let found = group.iter().zip(distances).filter(|(_, distance)| *distance <= options.max_distance);
-        self.acceptance.offer(found.map(|(&(_, start), distance)| SubsequenceMatch { start, distance }))
     }
 }

@@ -1,6 +1,8 @@
 //! The best places of a short query in a long series: every window is normalised by itself, as in the UCR suite.
 //!
-//! Rakthanmanon et al., "Searching and mining trillions of time series subsequences under dynamic time warping", 2012.
+//! Rakthanmanon et al., "Searching and mining trillions of time series subsequences under dynamic time warping", 2012. Here
+//! the bounds are on vectors of adjacent windows, begin with segment means, and are taken best first ([`cascade`]);
+//! answers are computed from windows normalised in two passes, and chosen exactly ([`acceptance`]).
 
 mod acceptance;
 mod cascade;
@@ -16,8 +18,8 @@ use cascade::Cascade;
 
 /// The `k` best windows of `series` that are as long as `query`, best first, ties by start. Greedy: a window that
 /// starts within `exclusion` time steps of a better one that was accepted is left out, and so is one beyond
-/// `options.max_distance`. Each distance has the bits of [`crate::kernels::dtw::distance`] of the query and that window, both
-/// normalised by themselves. Progress counts windows; a series shorter than the query has none.
+/// `options.max_distance`. Each distance has the bits of [`crate::kernels::dtw::distance`] of the query and that
+/// window, both normalised by themselves. Progress counts windows; a series shorter than the query has none.
 ///
 /// # Panics
 /// When the channels differ, or `k` is 0.
