@@ -188,6 +188,14 @@ export interface SeriesMedoids {
   inertia: number
 }
 
+/** Windows of a series as two arrays, best first. */
+export interface SubsequenceMatches {
+  starts: Float64Array
+  distances: Float64Array
+}
+
+export declare function subsequenceSearch(query: Float64Array, series: Float64Array, k: number, exclusion: number, metric: number, window: number, normalize: number, maxDistance: number, channels: number, job?: Job | undefined | null): Promise<SubsequenceMatches>
+
 /** Threads that batches and matrices use. */
 export declare function threads(): number
 

@@ -867,4 +867,5 @@ module.exports.patternBatchSync = nativeBinding.patternBatchSync
 module.exports.PatternForm = nativeBinding.PatternForm
 module.exports.readLibrary = nativeBinding.readLibrary
 module.exports.seriesMatrix = nativeBinding.seriesMatrix
+module.exports.subsequenceSearch = nativeBinding.subsequenceSearch
 module.exports.threads = nativeBinding.threads

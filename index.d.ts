@@ -344,6 +344,31 @@ export function elastic(measure: ElasticMeasure, a: Series, b: Series, options?:
  */
 export function elasticBatch(measure: ElasticMeasure, query: Series, candidates: Candidates, options?: ElasticOptions & Progress): Promise<Float64Array>
 
+/** A window of a series. */
+export interface SubsequenceMatch {
+  /** The time step of the series at which the window begins. */
+  start: number
+  distance: number
+}
+
+/**
+ * The best places of a short query in a long series, on all cores. Every window of the query's length is normalised
+ * by itself (as in the UCR suite when `normalize` is 'zscore'), and its distance has the bits of
+ * `dtwSync(query, series.slice(start, start + query.length), options)`.
+ *
+ * Greedy: the best window is taken, those that start within `exclusion` of it are left out, the best of the others is
+ * taken, and so on.
+ *
+ * @param options `k`: how many, an integer >= 1, default 1, fewer when there are no more; `exclusion`: in time steps,
+ *   a start with |difference| <= exclusion from one that is taken is left out, default floor(query length / 2), 0
+ *   allows any two different starts; `window`: the Sakoe-Chiba radius between the query and a window of the series;
+ *   `onProgress` counts windows
+ * @returns best first, ties by the smaller start; windows past `maxDistance` are left out
+ * @throws (rejects) MidstreamerError as `dtw`, and LENGTH_MISMATCH when the series is shorter than the query
+ * @example const [{ start, distance }] = await subsequenceSearch(today, history, { normalize: 'zscore', window: 6 })
+ */
+export function subsequenceSearch(query: Series, series: Series, options?: DtwOptions & Progress & { k?: number; exclusion?: number }): Promise<SubsequenceMatch[]>
+
 /**
  * What is running: the version of this package, the instruction set of the kernels (`scalar`, `sse2`, `avx2`, `neon`,
  * `portable`) and the threads that batches and matrices use.

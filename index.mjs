@@ -24,5 +24,6 @@ export const {
   alignTimeframes,
   barycenter,
   medoids,
+  subsequenceSearch,
   version,
 } = midstreamer

@@ -1,11 +1,11 @@
 // Compiled, never run: the types as an ES module sees them.
 import {
   alignTimeframes, barycenter, correlationMatrix, dtw, dtwAlign, dtwBatch, dtwMatrix, dtwNearest, dtwSync, elastic, elasticBatch, lagMatrix,
-  lcs, lcsAlign, lcsMatrix, lcss, lcsSync, levenshtein, medoids, MidstreamerError, PatternLibrary, StreamMatcher, version,
+  lcs, lcsAlign, lcsMatrix, lcss, lcsSync, levenshtein, medoids, MidstreamerError, PatternLibrary, StreamMatcher, subsequenceSearch, version,
 } from '@neural-trader/midstreamer'
 import type {
   Alignment, Candidates, CommonSubsequence, DtwOptions, ElasticMeasure, ElasticOptions, ErrorCode, LcsOptions, LibraryOptions, LibrarySearchOptions,
-  Match, Matrix, Neighbor, Pattern, Progress, Sequence, Series,
+  Match, Matrix, Neighbor, Pattern, Progress, Sequence, Series, SubsequenceMatch,
 } from '@neural-trader/midstreamer'
 import {
   dtwBatch as oldBatch, dtwBatchAdaptive, dtwBatchParallel, dtwDistanceRust, dtwDistanceRustOptimized, TemporalCompare,
@@ -56,6 +56,7 @@ export async function everything(): Promise<void> {
   const { similarity, path, lag }: Alignment = await dtwAlign(a, b, options)
   const distances: Float64Array = await dtwBatch(a, candidates[0]!, { ...options, ...progress })
   const [nearest]: Neighbor[] = await dtwNearest(a, candidates[1]!, { k: 3, window: 2 })
+  const places: SubsequenceMatch[] = await subsequenceSearch(a, b, { ...options, ...progress, k: 3, exclusion: 0 })
   const matrices: Matrix[] = [
     await dtwMatrix(series, { ...options, ...progress }), await lagMatrix(series), await correlationMatrix(series, { method: 'pearson' }),
     await lcsMatrix(sequences, { normalize: 'dice', ...progress }),
@@ -72,7 +73,7 @@ export async function everything(): Promise<void> {
   void [aligned[0]?.lag, center, inertia, iterations, clusters.assignment]
   const { package: release, kernel, threads } = version()
   const texts: string[] = [release, kernel]
-  void [distance, similarity, path.length, lag, distances, nearest?.index, matrices[0]?.data, common.positionsA, counts, threads, texts]
+  void [distance, similarity, path.length, lag, distances, nearest?.index, places[0]?.start, matrices[0]?.data, common.positionsA, counts, threads, texts]
 
   try {
     await dtw(a, b)

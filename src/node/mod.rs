@@ -14,6 +14,7 @@
 //! | [`errors`] | the codes of `MidstreamerError` |
 //! | [`task`] | `Job` and the way from the thread pool to a promise |
 //! | [`dtw`] | distances, alignments, batches and matrices of series |
+//! | [`subsequence`] | the best places of a query in a long series |
 //! | [`symbols`] | LCS, Levenshtein and LCSS |
 //! | [`elastic`] | the other elastic distances |
 //! | [`library`] | pattern libraries |
@@ -35,5 +36,6 @@ mod elastic;
 mod errors;
 mod library;
 mod library_file;
+mod subsequence;
 mod symbols;
 mod task;

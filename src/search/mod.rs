@@ -15,6 +15,7 @@ pub mod library;
 mod matrix;
 mod medoids;
 mod nearest;
+mod subsequence;
 mod symbols;
 mod timeframes;
 
@@ -26,6 +27,7 @@ pub use job::{Job, blocking, spawn, spawn_pair, threads};
 pub use matrix::{CorrelationMethod, correlation_matrix, dtw_matrix, lag_matrix};
 pub use medoids::{Medoids, medoids};
 pub use nearest::{Neighbor, dtw_nearest};
+pub use subsequence::{SubsequenceMatch, subsequence_search};
 pub use symbols::{LcsRatio, lcs_matrix};
 pub use timeframes::align_neighbors;
 #[cfg(feature = "node")]

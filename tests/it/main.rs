@@ -12,4 +12,5 @@ mod golden_symbols;
 mod library;
 mod library_file;
 mod search;
+mod subsequence;
 mod symbols;
