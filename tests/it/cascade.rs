@@ -179,7 +179,7 @@ proptest! {
         let ranking = case.ranking(&query, &block);
         let max_distance = case.max_distance(&ranking);
         // Every third pattern ends later than the search looks, every seventh nobody knows when.
-        let ends_at = |index: usize| if index % 7 == 0 { f64::NAN } else { (index % 3) as f64 };
+        let ends_at = |index: usize| if index.is_multiple_of(7) { f64::NAN } else { (index % 3) as f64 };
         let rows: Vec<Row<'_>> = (block.chunks(case.steps).enumerate())
             .map(|(index, values)| Row { values, ends_at: ends_at(index) })
             .collect();
@@ -197,7 +197,7 @@ proptest! {
 
         let query = Series::new("query", &query, 1).unwrap();
         for (snapshot, as_of) in [(&before, None), (&before, Some(1.0)), (&after, None), (&after, Some(1.0))] {
-            let alive = |index: usize| std::ptr::eq(snapshot, &before) || index % removed != 0;
+            let alive = |index: usize| std::ptr::eq(snapshot, &before) || !index.is_multiple_of(removed);
             let eligible = |index: usize| alive(index) && as_of.is_none_or(|as_of| ends_at(index) <= as_of);
             let within = ranking.iter().copied().filter(|&(distance, index)| distance <= max_distance && eligible(index));
             let want = bits(within.take(case.k));

@@ -169,8 +169,8 @@ impl<S: Singles> Both<S> {
         macro_rules! blocks {
             ($k:literal) => {
                 loop {
-                    let ahead = self.forward.rows() + $k <= half;
-                    let behind = self.backward.rows() + $k <= m - half;
+                    let ahead = half - self.forward.rows() >= $k;
+                    let behind = m - half - self.backward.rows() >= $k;
                     if ahead {
                         step!(forward, $k);
                     }

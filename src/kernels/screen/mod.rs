@@ -29,6 +29,7 @@ pub(crate) use summary::{Summary, SummaryBounds};
 
 use super::band::Band;
 use super::dtw::Metric;
+use super::envelope::envelope;
 use super::simd::{Singles, WIDTH};
 
 /// Fewer steps than this are not worth a bound, and the stages count on as many.
@@ -121,7 +122,10 @@ impl Target {
         }
         let band = Band::new(window, rows, query.len());
         let (mut lower, mut upper) = (Vec::new(), Vec::new());
-        envelope(&singles, band, rows, &mut lower, &mut upper);
+        envelope(&singles, rows, band, &mut lower, &mut upper);
+        for row in [0, rows - 1] {
+            (lower[row], upper[row]) = (f32::NEG_INFINITY, f32::INFINITY);
+        }
         let largest = singles.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
         let reversed = singles.iter().rev().copied().collect();
         // Pairs of the longest path.
@@ -207,46 +211,6 @@ impl Cost for Squared {
 #[inline(always)]
 fn outside<S: Singles>(x: S, lower: S, upper: S) -> S {
     x.sub(x.max(lower).min(upper))
-}
-
-/// Appends, for each of `rows` rows, the least and the largest of the `values` that the band lets it meet; open
-/// (infinite) for the first and the last row.
-fn envelope(values: &[f32], band: Band, rows: usize, lower: &mut Vec<f32>, upper: &mut Vec<f32>) {
-    let start = lower.len();
-    if band.is_full(rows, values.len()) {
-        let least = values.iter().fold(f32::INFINITY, |least, &x| least.min(x));
-        let most = values.iter().fold(f32::NEG_INFINITY, |most, &x| most.max(x));
-        lower.resize(start + rows, least);
-        upper.resize(start + rows, most);
-    } else {
-        extremes(values, band, rows, lower, |a, b| a <= b);
-        extremes(values, band, rows, upper, |a, b| a >= b);
-    }
-    for row in [start, start + rows - 1] {
-        lower[row] = f32::NEG_INFINITY;
-        upper[row] = f32::INFINITY;
-    }
-}
-
-/// The winner among the values of each row's window, by a queue in which every value beats the later ones (Lemire,
-/// "Streaming maximum-minimum filter using no more than three comparisons per element", 2006).
-fn extremes(values: &[f32], band: Band, rows: usize, found: &mut Vec<f32>, beats: impl Fn(f32, f32) -> bool) {
-    let mut queue: Vec<usize> = Vec::with_capacity(values.len());
-    let (mut head, mut next) = (0, 0);
-    for row in 0..rows {
-        let columns = band.columns(row, values.len());
-        while next < columns.end {
-            while queue.len() > head && beats(values[next], values[queue[queue.len() - 1]]) {
-                queue.pop();
-            }
-            queue.push(next);
-            next += 1;
-        }
-        while queue[head] < columns.start {
-            head += 1;
-        }
-        found.push(values[queue[head]]);
-    }
 }
 
 /// A chunk of a row as an array.
