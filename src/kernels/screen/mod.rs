@@ -18,7 +18,8 @@
 //! cost of a path in real numbers and `v` its cost as computed here. For absolute costs
 //! `v <= (D + e P)(1 + c)` with `c = (4 P + 16) u`; for squared ones, by Minkowski's inequality over the pairs of the path,
 //! `v <= (sqrt(D) + e sqrt(P))^2 (1 + c)`, and the same the other way round. Everything is padded beyond that:
-//! `e` is doubled and an addend covers underflow. Values too large for f32 arithmetic are refused by [`Scale`].
+//! `e` is doubled and an addend covers underflow, here and in the total that f64 computes (whose other errors,
+//! `2^-53` for each operation, vanish beside `c`). Values too large for f32 arithmetic are refused by [`Scale`].
 
 mod meet;
 mod summary;
@@ -55,17 +56,20 @@ impl Scale {
     /// For values around `offset` that mostly differ from it by less than `spread`.
     pub(crate) fn new(offset: f64, spread: f64) -> Self {
         let (_, exponent) = libm::frexp(spread);
-        // Neither the factor nor its square may leave the range of f64.
-        let factor = libm::ldexp(1.0, -exponent.clamp(-500, 500));
+        // The square of the factor must not leave the range of f64; and what f64 loses where squares are subnormal,
+        // 2^-1075 a pair, must stay far below TINY once it is scaled.
+        let factor = libm::ldexp(1.0, -exponent.clamp(-400, 500));
         Self { offset, factor: if spread > 0.0 { factor } else { 1.0 } }
     }
 
     /// For values like these.
     pub(crate) fn of(values: &[f64]) -> Self {
-        let halves = values.iter().fold(0.0, |sum, x| sum + x / values.len() as f64);
-        let spread = values.iter().fold(0.0_f64, |spread, x| spread.max((x - halves).abs()));
-        if halves.is_finite() && spread.is_finite() {
-            Self::new(halves, spread)
+        let mean = values.iter().fold(0.0, |sum, x| sum + x / values.len() as f64);
+        let spread = values.iter().fold(0.0_f64, |spread, x| spread.max((x - mean).abs()));
+        // A series that stands still says nothing about how far others move.
+        let spread = spread.max(mean.abs() * UNIT);
+        if mean.is_finite() && spread.is_finite() {
+            Self::new(mean, spread)
         } else {
             Self::new(0.0, f64::MAX)
         }
