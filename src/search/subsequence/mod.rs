@@ -37,7 +37,7 @@ pub fn subsequence_search(
     let query = Series::trusted(&normalized, query.channels());
     let acceptance = Acceptance::new(k, exclusion, options.max_distance);
     if series.steps() >= query.steps() {
-        Cascade::new(query, series, options, &acceptance, job).run()?;
+        Cascade::new(query, series, options, &acceptance, job)?.run()?;
     }
     Ok(acceptance.into_answer())
 }
