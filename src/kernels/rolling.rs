@@ -25,6 +25,8 @@
 
 use super::normalize::Normalize;
 use super::simd::Vector;
+use super::{Interrupt, KernelError};
+use std::ops::Range;
 
 /// How far approximately normalised values may be from the exact ones, in normalised units.
 pub(crate) const DEVIATION: f64 = 1.0 / 16_384.0;
@@ -36,10 +38,14 @@ const SMALLEST: f64 = 1.0 / LARGEST;
 /// Room behind the last sample and window for whole vectors.
 const PADDING: usize = 16;
 
+/// Samples from which on every pass over them is worth a look at the interrupt.
+const LONG: usize = 1 << 15;
+
 /// One channel of a block of windows. Reused from block to block.
 #[derive(Default)]
 pub(crate) struct Rolling {
-    /// `means[l][i]` is the mean of the samples `i .. i + 2^l`, re-centred; `means[0]` are the samples.
+    /// `means[l][i]` is the mean of the samples `i .. i + 2^l`, re-centred; `means[0]` are the samples. Levels that
+    /// nobody asked for are empty.
     pub(crate) means: Vec<Vec<f64>>,
     /// For each window.
     pub(crate) factor: Vec<f64>,
@@ -66,16 +72,26 @@ pub(crate) struct Span<'a> {
 }
 
 impl Rolling {
-    /// Computes everything for `span`, means of up to `2^levels` samples.
+    /// Computes everything for `span`, and beside the samples the means of `2^l` samples for each `l` of `levels`, which
+    /// are above 0.
     #[inline(always)]
-    pub(crate) fn fill<V: Vector>(&mut self, span: Span<'_>, normalize: Normalize, levels: usize) {
+    pub(crate) fn fill<V: Vector>(
+        &mut self,
+        span: Span<'_>,
+        normalize: Normalize,
+        levels: Range<usize>,
+        interrupt: Interrupt<'_>,
+    ) -> Result<(), KernelError> {
         let length = span.windows + span.steps - 1;
         let at = |i: usize| (span.first + i) * span.channels + span.channel;
         let centre = if normalize == Normalize::None { 0.0 } else { span.values[at(length / 2)] };
-        self.means.resize_with(levels + 1, Vec::new);
-        for level in &mut self.means {
-            resize(level, length + PADDING);
+        self.means.resize_with(levels.end.max(1), Vec::new);
+        for (level, means) in self.means.iter_mut().enumerate() {
+            if level == 0 || levels.contains(&level) {
+                resize(means, length + PADDING)?;
+            }
         }
+        look(interrupt, length)?;
         let samples = &mut self.means[0][..length];
         if span.channels == 1 {
             for (sample, &x) in samples.iter_mut().zip(&span.values[span.first..span.first + length]) {
@@ -88,7 +104,7 @@ impl Rolling {
         }
         let largest = largest_magnitude::<V>(samples) + centre.abs();
         for list in [&mut self.factor, &mut self.offset, &mut self.trust] {
-            resize(list, span.windows + PADDING);
+            resize(list, span.windows + PADDING)?;
         }
         let in_range = largest <= LARGEST && (largest >= SMALLEST || normalize == Normalize::None);
         if !in_range {
@@ -99,24 +115,25 @@ impl Rolling {
             for level in &mut self.means {
                 level.fill(0.0);
             }
-            return;
+            return Ok(());
         }
         match normalize {
             Normalize::None => {
-                self.sums(span, levels, false);
+                self.sums(span, levels, false, interrupt)?;
                 self.factor.fill(1.0);
                 self.offset.fill(0.0);
                 self.trust.fill(1.0);
             }
             Normalize::Zscore => {
-                self.sums(span, levels, true);
+                self.sums(span, levels, true, interrupt)?;
                 self.zscore(span, largest);
             }
             Normalize::Minmax => {
-                self.sums(span, levels, false);
-                self.minmax(span);
+                self.sums(span, levels, false, interrupt)?;
+                self.minmax(span, interrupt)?;
             }
         }
+        Ok(())
     }
 
     /// Middle and half width of what [`Self::envelope`] found for each sample.
@@ -127,19 +144,25 @@ impl Rolling {
     /// Looks for the range of the samples within `radius` of each, as far as there are any, in the `length` samples
     /// of the block that was filled last.
     #[inline(always)]
-    pub(crate) fn envelope(&mut self, length: usize, radius: usize) {
+    pub(crate) fn envelope(
+        &mut self,
+        length: usize,
+        radius: usize,
+        interrupt: Interrupt<'_>,
+    ) -> Result<(), KernelError> {
         let radius = radius.min(length);
         let width = 2 * radius + 1;
         let padded = length + 2 * radius;
         for (doubling, beyond) in [(&mut self.first, f64::INFINITY), (&mut self.second, f64::NEG_INFINITY)] {
-            resize(&mut doubling.current, padded);
-            resize(&mut doubling.next, padded.max(length + PADDING));
+            resize(&mut doubling.current, padded)?;
+            resize(&mut doubling.next, padded)?;
             doubling.current[..radius].fill(beyond);
             doubling.current[radius..radius + length].copy_from_slice(&self.means[0][..length]);
             doubling.current[radius + length..padded].fill(beyond);
         }
         let mut p = 1;
         while 2 * p <= width {
+            look(interrupt, padded)?;
             let next = padded + 1 - 2 * p;
             self.first.double(p, next, |a, b| if a < b { a } else { b });
             self.second.double(p, next, |a, b| if a > b { a } else { b });
@@ -147,7 +170,7 @@ impl Rolling {
         }
         let rest = width - p;
         for list in [&mut self.middle, &mut self.half] {
-            resize(list, length + PADDING);
+            resize(list, length + PADDING)?;
         }
         let (low, high) = (&self.first.current[..length + rest], &self.second.current[..length + rest]);
         for i in 0..length {
@@ -157,19 +180,29 @@ impl Rolling {
             self.middle[i] = 0.5 * low + 0.5 * high;
             self.half[i] = 0.5 * high - 0.5 * low;
         }
+        Ok(())
     }
 
     /// The means by doubling, and when `whole` also the totals of samples and squares over whole windows.
     #[inline(always)]
-    fn sums(&mut self, span: Span<'_>, levels: usize, whole: bool) {
+    fn sums(
+        &mut self,
+        span: Span<'_>,
+        levels: Range<usize>,
+        whole: bool,
+        interrupt: Interrupt<'_>,
+    ) -> Result<(), KernelError> {
+        if !whole && levels.is_empty() {
+            return Ok(());
+        }
         let Span { windows, steps, .. } = span;
         let length = windows + steps - 1;
         let samples = &self.means[0][..length];
-        self.first.start(samples, |x| x);
+        self.first.start(samples, |x| x)?;
         if whole {
-            self.second.start(samples, |x| x * x);
+            self.second.start(samples, |x| x * x)?;
             for doubling in [&mut self.first, &mut self.second] {
-                resize(&mut doubling.total, windows);
+                resize(&mut doubling.total, windows)?;
                 doubling.total.fill(0.0);
             }
         }
@@ -181,16 +214,17 @@ impl Rolling {
                 self.second.add_to_total(covered);
                 covered += p;
             }
-            if 2 * p > steps || (!whole && level == levels) {
-                return;
+            if 2 * p > steps || (!whole && level + 1 == levels.end) {
+                return Ok(());
             }
+            look(interrupt, length)?;
             let next = length + 1 - 2 * p;
             self.first.double(p, next, |a, b| a + b);
             if whole {
                 self.second.double(p, next, |a, b| a + b);
             }
             level += 1;
-            if level <= levels {
+            if levels.contains(&level) {
                 let scale = 1.0 / (1_u64 << level) as f64;
                 for (mean, &sum) in self.means[level][..next].iter_mut().zip(&self.first.current) {
                     *mean = sum * scale;
@@ -228,14 +262,15 @@ impl Rolling {
 
     /// Minimum and maximum of a window are two overlapping powers of two.
     #[inline(always)]
-    fn minmax(&mut self, span: Span<'_>) {
+    fn minmax(&mut self, span: Span<'_>, interrupt: Interrupt<'_>) -> Result<(), KernelError> {
         let Span { windows, steps, .. } = span;
         let length = windows + steps - 1;
         let samples = &self.means[0][..length];
-        self.first.start(samples, |x| x);
-        self.second.start(samples, |x| x);
+        self.first.start(samples, |x| x)?;
+        self.second.start(samples, |x| x)?;
         let mut p = 1;
         while 2 * p <= steps {
+            look(interrupt, length)?;
             let next = length + 1 - 2 * p;
             self.first.double(p, next, |a, b| if a < b { a } else { b });
             self.second.double(p, next, |a, b| if a > b { a } else { b });
@@ -253,6 +288,7 @@ impl Rolling {
             self.offset[s] = -low * inverse;
             self.trust[s] = if trusted { 1.0 } else { 0.0 };
         }
+        Ok(())
     }
 }
 
@@ -284,12 +320,13 @@ struct Doubling {
 
 impl Doubling {
     #[inline(always)]
-    fn start(&mut self, samples: &[f64], of: impl Fn(f64) -> f64) {
-        resize(&mut self.current, samples.len());
-        resize(&mut self.next, samples.len());
+    fn start(&mut self, samples: &[f64], of: impl Fn(f64) -> f64) -> Result<(), KernelError> {
+        resize(&mut self.current, samples.len())?;
+        resize(&mut self.next, samples.len())?;
         for (value, &x) in self.current.iter_mut().zip(samples) {
             *value = of(x);
         }
+        Ok(())
     }
 
     /// From `p` samples to `2p`, of which there are `count`.
@@ -314,10 +351,26 @@ impl Doubling {
 
 /// Makes a buffer at least as long, without touching what is there: every value used is written first, or finite.
 #[inline(always)]
-fn resize(buffer: &mut Vec<f64>, length: usize) {
+fn resize(buffer: &mut Vec<f64>, length: usize) -> Result<(), KernelError> {
     if buffer.len() < length {
+        reserve(buffer, length)?;
         buffer.resize(length, 0.0);
     }
+    Ok(())
+}
+
+/// Room for `length` values in all.
+pub(crate) fn reserve<T>(buffer: &mut Vec<T>, length: usize) -> Result<(), KernelError> {
+    let bytes = length.saturating_mul(size_of::<T>());
+    buffer
+        .try_reserve_exact(length.saturating_sub(buffer.len()))
+        .map_err(|_| KernelError::OutOfMemory { bytes })
+}
+
+/// Looks at the interrupt when a pass over `length` samples takes long enough to wait for.
+#[inline(always)]
+fn look(interrupt: Interrupt<'_>, length: usize) -> Result<(), KernelError> {
+    if length < LONG { Ok(()) } else { interrupt.check() }
 }
 
 #[cfg(test)]
@@ -341,8 +394,11 @@ mod tests {
         fn run<V: Vector>(self) -> usize {
             let Self { span, normalize, levels } = self;
             let mut rolling = Rolling::default();
-            rolling.fill::<V>(Span { windows: 1, ..span }, normalize, levels);
-            rolling.fill::<V>(span, normalize, levels);
+            let kept = 1..levels + 1;
+            rolling
+                .fill::<V>(Span { windows: 1, ..span }, normalize, kept.clone(), Interrupt::NEVER)
+                .unwrap();
+            rolling.fill::<V>(span, normalize, kept, Interrupt::NEVER).unwrap();
             let mut trusted = 0;
             for s in 0..span.windows {
                 if rolling.trust[s] == 0.0 {
@@ -429,5 +485,80 @@ mod tests {
             assert!(check(&[3.7; 400], 1, 100, normalize).iter().all(|&trusted| trusted == 0));
             assert!(check(&walk, 1, 1, normalize).iter().all(|&trusted| trusted == 0));
         }
+    }
+
+    /// One block, from nothing.
+    struct Fill<'a> {
+        span: Span<'a>,
+        normalize: Normalize,
+        levels: Range<usize>,
+        interrupt: Interrupt<'a>,
+    }
+
+    impl Kernel for Fill<'_> {
+        type Output = Result<Rolling, KernelError>;
+
+        #[inline(always)]
+        fn run<V: Vector>(self) -> Self::Output {
+            let mut rolling = Rolling::default();
+            rolling.fill::<V>(self.span, self.normalize, self.levels, self.interrupt)?;
+            Ok(rolling)
+        }
+    }
+
+    #[test]
+    fn only_the_levels_asked_for_are_kept_and_they_are_the_same() {
+        let values: Vec<f64> = (0..900).map(|i| f64::from(i * 7919 % 64)).collect();
+        let span = Span { values: &values, channels: 1, channel: 0, first: 0, windows: 389, steps: 512 };
+        for normalize in normalizations() {
+            let fill = |levels| {
+                Level::best().run(Fill { span, normalize, levels, interrupt: Interrupt::NEVER }).unwrap()
+            };
+            let all = fill(1..9);
+            for levels in [1..1, 4..7, 8..9] {
+                let some = fill(levels.clone());
+                assert_eq!(some.means.len(), levels.end);
+                for (level, means) in some.means.iter().enumerate() {
+                    if level == 0 || levels.contains(&level) {
+                        assert_eq!(means, &all.means[level], "{normalize:?} level {level} of {levels:?}");
+                    } else {
+                        assert_eq!(means.capacity(), 0, "{normalize:?} level {level} of {levels:?}");
+                    }
+                }
+                assert_eq!((&some.factor, &some.offset), (&all.factor, &all.offset));
+            }
+        }
+    }
+
+    #[test]
+    fn long_blocks_look_at_the_interrupt() {
+        let values: Vec<f64> = (0..2 * LONG).map(|i| (i % 97) as f64).collect();
+        let flag = std::sync::atomic::AtomicBool::new(true);
+        let interrupt = Interrupt::when(&flag);
+        for normalize in normalizations() {
+            let span = Span { values: &values, channels: 1, channel: 0, first: 0, windows: 16, steps: LONG };
+            let stopped = Level::best().run(Fill { span, normalize, levels: 1..4, interrupt });
+            assert_eq!(stopped.err(), Some(KernelError::Interrupted));
+            let mut rolling = Level::best()
+                .run(Fill { span, normalize, levels: 1..4, interrupt: Interrupt::NEVER })
+                .unwrap();
+            assert_eq!(rolling.sums(span, 1..4, true, interrupt), Err(KernelError::Interrupted));
+            assert_eq!(rolling.minmax(span, interrupt), Err(KernelError::Interrupted));
+            assert_eq!(rolling.envelope(LONG, 9, interrupt), Err(KernelError::Interrupted));
+        }
+    }
+
+    #[test]
+    fn a_buffer_that_cannot_be_had_is_an_error() {
+        let mut buffer = vec![1.0; 4];
+        let length = usize::MAX / 16;
+        assert_eq!(resize(&mut buffer, length), Err(KernelError::OutOfMemory { bytes: length * 8 }));
+        assert_eq!(buffer, [1.0; 4]);
+        let mut rolling = Rolling { means: vec![vec![1.0; 4]], ..Rolling::default() };
+        let out_of_memory = |result| matches!(result, Err(KernelError::OutOfMemory { .. }));
+        assert!(out_of_memory(
+            rolling.first.start(&[], |x| x).and_then(|()| resize(&mut rolling.half, length))
+        ));
+        assert!(out_of_memory(rolling.envelope(length, 1, Interrupt::NEVER)));
     }
 }

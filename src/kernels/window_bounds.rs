@@ -18,9 +18,11 @@
 use super::band::Band;
 use super::envelope::envelope;
 use super::normalize::Normalize;
-use super::rolling::{DEVIATION, Rolling, Span};
+use super::rolling::{DEVIATION, Rolling, Span, reserve};
 use super::simd::{Kernel, Vector};
+use super::{Interrupt, KernelError};
 use crate::series::Series;
+use std::ops::Range;
 
 /// What one sample or segment is compared with: it costs what is above `half` in its distance from `middle`.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +51,8 @@ struct ChannelTerms {
 pub(crate) struct WindowBounds {
     channels: Vec<ChannelTerms>,
     steps: usize,
-    levels: usize,
+    /// Of the means that the coarse bound needs beside the samples.
+    levels: Range<usize>,
     /// Sakoe-Chiba radius.
     radius: usize,
     absolute: bool,
@@ -61,6 +64,10 @@ pub(crate) struct WindowBounds {
 /// Segments a coarse bound aims at: at least so many, fewer than twice as many and a few for what is left over.
 const SEGMENTS: usize = 16;
 
+/// Levels of segments of a coarse bound. What they leave over of a window, less than a hundredth of it, is no part of the
+/// bound, which takes a few means for each sample then, however long the query is.
+const LEVELS: usize = 4;
+
 /// Samples of the fine bound between two looks at the threshold.
 const FINE_STEP: usize = 16;
 
@@ -68,29 +75,36 @@ impl WindowBounds {
     /// For windows as long as `query`, which is normalised already as the windows will be by `normalize`, and a
     /// Sakoe-Chiba radius of `window`. `largest` is the largest magnitude in the series, needed for
     /// [`Normalize::None`] only.
+    ///
+    /// # Errors
+    /// When there is no room for what is kept of each value of the query, or when interrupted.
     pub(crate) fn new(
         query: Series<'_>,
         window: Option<usize>,
         absolute: bool,
         normalize: Normalize,
         largest: f64,
-    ) -> Self {
+        interrupt: Interrupt<'_>,
+    ) -> Result<Self, KernelError> {
         let (steps, channels) = (query.steps(), query.channels());
-        let levels = (steps / SEGMENTS).max(1).ilog2() as usize;
+        let top = (steps / SEGMENTS).max(1).ilog2() as usize;
+        let levels = (top + 1).saturating_sub(LEVELS).max(1)..top + 1;
         let radius = window.unwrap_or(steps).min(steps);
         let magnitude = query.values().iter().fold(largest, |most, x| most.max(x.abs()));
         let slack = match normalize {
             // Values are exact; means and middles are rounded.
-            Normalize::None => ((1 << levels) + 64) as f64 * f64::EPSILON * magnitude,
+            Normalize::None => ((1 << top) + 64) as f64 * f64::EPSILON * magnitude,
             Normalize::Zscore | Normalize::Minmax => DEVIATION,
         };
         let channels = (0..channels)
             .map(|channel| {
-                let values: Vec<f64> = query.values()[channel..].iter().step_by(channels).copied().collect();
-                ChannelTerms::new(&values, radius, levels)
+                let mut values = Vec::new();
+                reserve(&mut values, steps)?;
+                values.extend(query.values()[channel..].iter().step_by(channels));
+                ChannelTerms::new(&values, radius, top, interrupt)
             })
-            .collect();
-        Self { channels, steps, levels, radius, absolute, normalize, slack }
+            .collect::<Result<Vec<ChannelTerms>, KernelError>>()?;
+        Ok(Self { channels, steps, levels, radius, absolute, normalize, slack })
     }
 
     /// A window whose bound is above this has a DTW total above `total`, as the kernels compute it.
@@ -118,7 +132,15 @@ impl WindowBounds {
     }
 
     #[inline(always)]
-    fn fill<V: Vector>(&self, series: Series<'_>, first: usize, windows: usize, channels: &mut Vec<Rolling>) {
+    fn fill<V: Vector>(
+        &self,
+        series: Series<'_>,
+        first: usize,
+        windows: usize,
+        levels: Range<usize>,
+        channels: &mut Vec<Rolling>,
+        interrupt: Interrupt<'_>,
+    ) -> Result<(), KernelError> {
         channels.resize_with(series.channels(), Rolling::default);
         for (channel, rolling) in channels.iter_mut().enumerate() {
             let span = Span {
@@ -129,16 +151,20 @@ impl WindowBounds {
                 windows,
                 steps: self.steps,
             };
-            rolling.fill::<V>(span, self.normalize, self.levels);
+            rolling.fill::<V>(span, self.normalize, levels.clone(), interrupt)?;
         }
+        Ok(())
     }
 }
 
 impl ChannelTerms {
-    fn new(query: &[f64], radius: usize, levels: usize) -> Self {
+    fn new(query: &[f64], radius: usize, top: usize, interrupt: Interrupt<'_>) -> Result<Self, KernelError> {
         let steps = query.len();
         let (mut lower, mut upper) = (Vec::new(), Vec::new());
+        reserve(&mut lower, steps)?;
+        reserve(&mut upper, steps)?;
         envelope(query, steps, Band::new(Some(radius), steps, steps), &mut lower, &mut upper);
+        interrupt.check()?;
         let term = |at: usize, low: f64, high: f64| Term {
             at,
             middle: 0.5 * low + 0.5 * high,
@@ -150,19 +176,26 @@ impl ChannelTerms {
         }
         let inner = 1..steps.max(2) - 1;
 
-        let mut fine: Vec<Term> = inner.clone().map(|at| term(at, lower[at], upper[at])).collect();
+        let mut fine = Vec::new();
+        reserve(&mut fine, steps)?;
+        fine.extend_from_slice(&ends);
+        fine.extend(inner.clone().map(|at| term(at, lower[at], upper[at])));
         // What is far from the mean costs most windows most.
         let mean = query.iter().map(|x| x / steps as f64).sum::<f64>();
         let far = |term: &Term| (term.middle - mean).abs() - term.half;
-        fine.sort_by(|a, b| far(b).total_cmp(&far(a)));
-        fine.splice(0..0, ends.iter().copied());
+        fine[ends.len()..].sort_unstable_by(|a, b| far(b).total_cmp(&far(a)).then(a.at.cmp(&b.at)));
+        interrupt.check()?;
 
-        let mut reverse: Vec<(usize, f64)> = inner.clone().map(|at| (at, query[at])).collect();
-        reverse.sort_by(|a, b| (b.1 - mean).abs().total_cmp(&(a.1 - mean).abs()));
+        let mut reverse: Vec<(usize, f64)> = Vec::new();
+        reserve(&mut reverse, steps)?;
+        reverse.extend(inner.clone().map(|at| (at, query[at])));
+        let far = |value: f64| (value - mean).abs();
+        reverse.sort_unstable_by(|a, b| far(b.1).total_cmp(&far(a.1)).then(a.0.cmp(&b.0)));
+        interrupt.check()?;
 
         let mut coarse: Vec<Segments> = Vec::new();
         let mut at = inner.start;
-        for level in (0..=levels).rev() {
+        for level in (0..=top).rev().take(LEVELS) {
             let p = 1 << level;
             let share = 1.0 / p as f64;
             let mut terms = Vec::new();
@@ -173,11 +206,14 @@ impl ChannelTerms {
             }
             coarse.push(Segments { level, terms });
         }
-        if let Some(samples) = coarse.last_mut() {
-            samples.terms.splice(0..0, ends);
+        match coarse.last_mut() {
+            Some(samples) if samples.level == 0 => {
+                samples.terms.splice(0..0, ends);
+            }
+            _ => coarse.push(Segments { level: 0, terms: ends }),
         }
         coarse.retain(|segments| !segments.terms.is_empty());
-        Self { coarse, fine, reverse }
+        Ok(Self { coarse, fine, reverse })
     }
 }
 
@@ -197,23 +233,30 @@ pub(crate) struct CoarseBounds<'a> {
     pub(crate) windows: usize,
     pub(crate) channels: &'a mut Vec<Rolling>,
     pub(crate) bounds: &'a mut Vec<f64>,
+    pub(crate) interrupt: Interrupt<'a>,
 }
 
 impl Kernel for CoarseBounds<'_> {
-    type Output = ();
+    type Output = Result<(), KernelError>;
 
     #[inline(always)]
-    fn run<V: Vector>(self) {
-        self.query.fill::<V>(self.series, self.first, self.windows, self.channels);
-        if self.query.absolute { self.bounds::<V, true>() } else { self.bounds::<V, false>() }
+    fn run<V: Vector>(self) -> Self::Output {
+        let Self { query, series, first, windows, interrupt, .. } = self;
+        query.fill::<V>(series, first, windows, query.levels.clone(), self.channels, interrupt)?;
+        self.bounds.clear();
+        reserve(self.bounds, windows + 2 * V::LANES)?;
+        if query.absolute {
+            self.bounds::<V, true>()
+        } else {
+            self.bounds::<V, false>()
+        }
+        Ok(())
     }
 }
 
 impl CoarseBounds<'_> {
     #[inline(always)]
     fn bounds<V: Vector, const ABSOLUTE: bool>(self) {
-        self.bounds.clear();
-        self.bounds.reserve(self.windows + 2 * V::LANES);
         let mut s = 0;
         while s < self.windows {
             let (a, b) = (s, s + V::LANES);
@@ -262,41 +305,46 @@ pub(crate) struct FineBounds<'a> {
     pub(crate) threshold: f64,
     pub(crate) channels: &'a mut Vec<Rolling>,
     pub(crate) found: &'a mut Vec<(f64, usize)>,
+    pub(crate) interrupt: Interrupt<'a>,
 }
 
 impl Kernel for FineBounds<'_> {
-    type Output = ();
+    type Output = Result<(), KernelError>;
 
     #[inline(always)]
-    fn run<V: Vector>(self) {
-        self.query.fill::<V>(self.series, self.first, self.windows, self.channels);
+    fn run<V: Vector>(self) -> Self::Output {
+        let Self { query, series, first, windows, interrupt, .. } = self;
+        // Samples only: no means of segments.
+        query.fill::<V>(series, first, windows, 1..1, self.channels, interrupt)?;
         if self.query.absolute { self.find::<V, true>() } else { self.find::<V, false>() }
     }
 }
 
 impl FineBounds<'_> {
     #[inline(always)]
-    fn find<V: Vector, const ABSOLUTE: bool>(self) {
+    fn find<V: Vector, const ABSOLUTE: bool>(self) -> Result<(), KernelError> {
         let before = self.found.len();
         let query = self.query;
         let threshold = V::splat(self.threshold);
         let end = self.first + self.windows;
         let mut s = 0;
         while s < self.windows {
+            self.interrupt.check()?;
             let bound = forward::<V, ABSOLUTE>(query, self.channels, s, threshold);
             push(self.found, bound, threshold, self.first + s, end);
             s += V::LANES;
         }
         let length = self.windows + query.steps - 1;
         if self.found.len() == before || query.radius + 1 >= query.steps {
-            return;
+            return Ok(());
         }
         let passed = self.found.split_off(before);
         for rolling in self.channels.iter_mut() {
-            rolling.envelope(length, query.radius);
+            rolling.envelope(length, query.radius, self.interrupt)?;
         }
         let mut rest = passed.as_slice();
         while let Some(&(_, start)) = rest.first() {
+            self.interrupt.check()?;
             let s = (start - self.first) / V::LANES * V::LANES;
             let bound = reverse::<V, ABSOLUTE>(query, self.channels, s, threshold).to_array();
             while let Some(&(forward, start)) = rest.first() {
@@ -307,6 +355,7 @@ impl FineBounds<'_> {
                 rest = &rest[1..];
             }
         }
+        Ok(())
     }
 }
 
@@ -387,7 +436,7 @@ fn reverse<V: Vector, const ABSOLUTE: bool>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::dtw::{DtwOptions, Metric};
+    use crate::kernels::dtw::{self, DtwOptions, Metric};
     use crate::kernels::oracle;
     use crate::kernels::simd::Level;
     use proptest::prelude::*;
@@ -437,6 +486,16 @@ mod tests {
             })
     }
 
+    fn prepared(
+        query: Series<'_>,
+        window: Option<usize>,
+        absolute: bool,
+        normalize: Normalize,
+        largest: f64,
+    ) -> WindowBounds {
+        WindowBounds::new(query, window, absolute, normalize, largest, Interrupt::NEVER).unwrap()
+    }
+
     proptest! {
         /// For each window: no bound is above the threshold of its total, and the exact window is its own nearest.
         #[test]
@@ -449,7 +508,7 @@ mod tests {
             let normalized = Series::trusted(&normalized, channels);
             let largest = long.values().iter().fold(0.0_f64, |most, x| most.max(x.abs()));
             let bounds =
-                WindowBounds::new(normalized, window, metric == Metric::Absolute, normalize, largest);
+                prepared(normalized, window, metric == Metric::Absolute, normalize, largest);
             let windows = long.steps() - query.steps() + 1;
             let totals: Vec<f64> = (0..windows)
                 .map(|start| {
@@ -466,7 +525,9 @@ mod tests {
                     windows,
                     channels: &mut scratch,
                     bounds: &mut coarse,
-                });
+                    interrupt: Interrupt::NEVER,
+                })
+                .unwrap();
                 prop_assert_eq!(coarse.len(), windows);
                 for (bound, &total) in coarse.iter().zip(&totals) {
                     prop_assert!(*bound <= bounds.threshold(total), "coarse {} of {}", bound, total);
@@ -481,7 +542,9 @@ mod tests {
                         threshold: bounds.threshold(total),
                         channels: &mut scratch,
                         found: &mut found,
-                    });
+                        interrupt: Interrupt::NEVER,
+                    })
+                    .unwrap();
                     let starts: Vec<usize> = found.iter().map(|&(_, start)| start).collect();
                     prop_assert!(starts.is_sorted_by(|a, b| a < b), "each once: {:?}", starts);
                     for (start, &exact) in totals.iter().enumerate() {
@@ -497,6 +560,77 @@ mod tests {
         }
     }
 
+    /// Samples that are all over the place, with a slow wave beneath.
+    fn restless(count: usize, wave: f64) -> Vec<f64> {
+        (0..count).map(|i| (i * 7919 % 1009) as f64 / 1009.0 + (i as f64 / wave).sin()).collect()
+    }
+
+    /// The leftover samples of a long query have no segment.
+    #[test]
+    fn long_queries_keep_a_few_levels_and_a_bound_that_is_one() {
+        for (steps, levels) in [(511, 1..5), (1024, 3..7), (1087, 3..7), (2047, 3..7), (40_000, 8..12)] {
+            let query = restless(steps, 90.0);
+            let long = restless(steps + 20, 70.0);
+            let (query, long) = (Series::trusted(&query, 1), Series::trusted(&long, 1));
+            for normalize in [Normalize::None, Normalize::Zscore, Normalize::Minmax] {
+                let options = DtwOptions { window: Some(1), normalize, ..DtwOptions::default() };
+                let absolute = options.metric == Metric::Absolute;
+                let normalized = normalize.apply(query);
+                let bounds = prepared(Series::trusted(&normalized, 1), Some(1), absolute, normalize, 4.0);
+                assert_eq!(bounds.levels, levels);
+                let terms = &bounds.channels[0].coarse;
+                let samples: usize =
+                    terms.iter().map(|segments| segments.terms.len() << segments.level).sum();
+                assert!(samples <= steps && samples + steps / 100 >= steps, "{samples} of {steps}");
+                let (mut scratch, mut coarse) = (Vec::new(), Vec::new());
+                Level::best()
+                    .run(CoarseBounds {
+                        query: &bounds,
+                        series: long,
+                        first: 0,
+                        windows: 21,
+                        channels: &mut scratch,
+                        bounds: &mut coarse,
+                        interrupt: Interrupt::NEVER,
+                    })
+                    .unwrap();
+                let kept = scratch[0].means.iter().filter(|means| !means.is_empty()).count();
+                assert!(kept <= LEVELS + 1, "{kept} of {steps}");
+                for start in [0, 13, 20] {
+                    let window = Series::trusted(&long.values()[start..start + steps], 1);
+                    let level = Level::best();
+                    let exact = dtw::distance(level, query, window, &options, Interrupt::NEVER).unwrap();
+                    let total = options.metric.bound(exact);
+                    assert!(coarse[start] <= bounds.threshold(total), "{} of {total}", coarse[start]);
+                    assert!(coarse[start] > 0.0);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_interrupt_ends_the_bounds_of_one_stripe() {
+        let values = restless(400, 50.0);
+        let (query, long) = (Series::trusted(&values[..100], 1), Series::trusted(&values, 1));
+        let bounds = prepared(query, Some(5), false, Normalize::None, 2.0);
+        let flag = std::sync::atomic::AtomicBool::new(true);
+        let interrupt = Interrupt::when(&flag);
+        let new = WindowBounds::new(query, Some(5), false, Normalize::None, 2.0, interrupt);
+        assert_eq!(new.err(), Some(KernelError::Interrupted));
+        let (mut scratch, mut found) = (Vec::new(), Vec::new());
+        let stopped = Level::best().run(FineBounds {
+            query: &bounds,
+            series: long,
+            first: 0,
+            windows: 16,
+            threshold: f64::INFINITY,
+            channels: &mut scratch,
+            found: &mut found,
+            interrupt,
+        });
+        assert_eq!((stopped, found.len()), (Err(KernelError::Interrupted), 0));
+    }
+
     #[test]
     fn bounds_rule_out_most_windows_of_a_walk() {
         let (mut sum, mut state) = (1e5, 1_u32);
@@ -509,17 +643,20 @@ mod tests {
             .collect();
         let mut query = long[1000..1128].to_vec();
         Normalize::Zscore.apply_in_place(&mut query, 1);
-        let bounds = WindowBounds::new(Series::trusted(&query, 1), Some(6), false, Normalize::Zscore, 0.0);
+        let bounds = prepared(Series::trusted(&query, 1), Some(6), false, Normalize::Zscore, 0.0);
         let (mut scratch, mut found) = (Vec::new(), Vec::new());
-        Level::best().run(FineBounds {
-            query: &bounds,
-            series: Series::trusted(&long, 1),
-            first: 0,
-            windows: 4000 - 127,
-            threshold: bounds.threshold(1.0),
-            channels: &mut scratch,
-            found: &mut found,
-        });
+        Level::best()
+            .run(FineBounds {
+                query: &bounds,
+                series: Series::trusted(&long, 1),
+                first: 0,
+                windows: 4000 - 127,
+                threshold: bounds.threshold(1.0),
+                channels: &mut scratch,
+                found: &mut found,
+                interrupt: Interrupt::NEVER,
+            })
+            .unwrap();
         assert!(found.iter().any(|&(_, start)| start == 1000));
         assert!(found.len() < 40, "{} windows are left", found.len());
     }

@@ -15,9 +15,13 @@
 //! (`k` windows that merely keep `exclusion` apart do not suffice: one better window between two of them shuts out
 //! both.) The choice over every window up to `T` is therefore the choice over all windows, in whatever order and on
 //! however many threads they were found.
+//!
+//! Starts that differ by more than `2 * exclusion` are at least `2 * exclusion + 1` apart, and so there is no `W` when `k`
+//! is more than the windows divided by that, rounded up: nobody looks for one then.
 
-use crate::kernels::KernelError;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::kernels::{Interrupt, KernelError};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -37,10 +41,18 @@ impl SubsequenceMatch {
     }
 }
 
+/// Windows that are sorted between two looks at the interrupt; runs of them are merged.
+const RUN: usize = 1 << 16;
+
+/// Windows that are chosen from between two looks at the interrupt.
+const LOOK: usize = 1 << 12;
+
 /// The windows found so far, shared by all threads.
 pub(super) struct Acceptance {
     k: usize,
     exclusion: usize,
+    /// Whether there may be `k` windows more than `2 * exclusion` apart.
+    bounded: bool,
     /// Bits of `T`: non-negative f64 keep their order as integers. Only ever falls.
     bound: AtomicU64,
     found: Mutex<Found>,
@@ -65,11 +77,12 @@ struct Witnesses {
 }
 
 impl Acceptance {
-    /// Nothing found yet; windows beyond `max_distance` never count.
-    pub(super) fn new(k: usize, exclusion: usize, max_distance: f64) -> Self {
+    /// Nothing found yet of a series with so many `windows`; those beyond `max_distance` never count.
+    pub(super) fn new(windows: usize, k: usize, exclusion: usize, max_distance: f64) -> Self {
         Self {
             k,
             exclusion,
+            bounded: k <= windows.div_ceil(exclusion.saturating_mul(2).saturating_add(1)),
             bound: AtomicU64::new(max_distance.to_bits()),
             found: Mutex::new(Found { full: 1 << 12, ..Found::default() }),
         }
@@ -89,7 +102,9 @@ impl Acceptance {
                 found.windows.try_reserve(1).map_err(|_| KernelError::OutOfMemory { bytes })?;
                 found.windows.push(window);
                 let apart = self.exclusion.saturating_mul(2);
-                if let Some(farthest) = found.witnesses.consider(window, self.k, apart) {
+                if self.bounded
+                    && let Some(farthest) = found.witnesses.consider(window, self.k, apart)
+                {
                     self.bound.fetch_min(farthest.to_bits(), Ordering::Relaxed);
                 }
             }
@@ -103,23 +118,38 @@ impl Acceptance {
     }
 
     /// The answer, once every window within the bound was offered.
-    pub(super) fn into_answer(self) -> Vec<SubsequenceMatch> {
+    pub(super) fn into_answer(self, interrupt: Interrupt<'_>) -> Result<Vec<SubsequenceMatch>, KernelError> {
         let mut windows =
             self.found.into_inner().expect("no thread panics while it holds the windows").windows;
-        windows.sort_unstable_by(SubsequenceMatch::order);
+        for run in windows.chunks_mut(RUN) {
+            interrupt.check()?;
+            run.sort_unstable_by(SubsequenceMatch::order);
+        }
+        // The next window of each run as (bits of the distance, start, place among all), best first.
+        let head = |at: usize| Reverse((windows[at].distance.to_bits(), windows[at].start, at));
+        let mut heads: BinaryHeap<_> = (0..windows.len()).step_by(RUN).map(head).collect();
         let (mut starts, mut accepted) = (BTreeSet::new(), Vec::new());
-        for window in windows {
-            if accepted.len() == self.k {
-                break;
+        let mut looked = 0_usize;
+        while accepted.len() < self.k
+            && let Some(Reverse((_, start, at))) = heads.pop()
+        {
+            if looked.is_multiple_of(LOOK) {
+                interrupt.check()?;
             }
-            let low = window.start.saturating_sub(self.exclusion);
-            let high = window.start.saturating_add(self.exclusion);
+            looked += 1;
+            if at + 1 < windows.len() && !(at + 1).is_multiple_of(RUN) {
+                heads.push(head(at + 1));
+            }
+            let low = start.saturating_sub(self.exclusion);
+            let high = start.saturating_add(self.exclusion);
             if starts.range(low..=high).next().is_none() {
-                starts.insert(window.start);
-                accepted.push(window);
+                starts.insert(start);
+                let bytes = (accepted.len() + 1) * size_of::<SubsequenceMatch>();
+                accepted.try_reserve(1).map_err(|_| KernelError::OutOfMemory { bytes })?;
+                accepted.push(windows[at]);
             }
         }
-        accepted
+        Ok(accepted)
     }
 }
 
@@ -184,7 +214,7 @@ mod tests {
             exclusion in prop_oneof![0..12_usize, Just(usize::MAX)],
             max_distance in prop_oneof![Just(f64::INFINITY), (0..30_u32).prop_map(f64::from)],
         ) {
-            let acceptance = Acceptance::new(k, exclusion, max_distance);
+            let acceptance = Acceptance::new(distances.len(), k, exclusion, max_distance);
             let mut starts: Vec<usize> = (0..distances.len()).collect();
             starts.sort_by_key(|&start| order[start]);
             for start in starts {
@@ -193,13 +223,14 @@ mod tests {
                     acceptance.offer([window].into_iter()).unwrap();
                 }
             }
-            prop_assert_eq!(acceptance.into_answer(), choose(&distances, k, exclusion, max_distance));
+            let answer = acceptance.into_answer(Interrupt::NEVER).unwrap();
+            prop_assert_eq!(answer, choose(&distances, k, exclusion, max_distance));
         }
     }
 
     #[test]
     fn the_bound_falls_to_the_kth_window_that_keeps_its_distance() {
-        let acceptance = Acceptance::new(2, 3, f64::INFINITY);
+        let acceptance = Acceptance::new(60, 2, 3, f64::INFINITY);
         let offer = |start, distance| {
             acceptance.offer([SubsequenceMatch { start, distance }].into_iter()).unwrap();
             acceptance.bound()
@@ -214,10 +245,58 @@ mod tests {
 
     #[test]
     fn windows_beyond_the_bound_are_forgotten() {
-        let acceptance = Acceptance::new(1, 0, f64::INFINITY);
+        let acceptance = Acceptance::new(10_000, 1, 0, f64::INFINITY);
         let falling = (0..10_000).map(|start| SubsequenceMatch { start, distance: (20_000 - start) as f64 });
         acceptance.offer(falling).unwrap();
         let found = acceptance.found.into_inner().unwrap();
         assert_eq!(found.windows.len(), 1);
+    }
+
+    fn offered(acceptance: &Acceptance, windows: usize) {
+        let distance = |start| (start * 7919 % 1009) as f64;
+        let all = (0..windows).map(|start| SubsequenceMatch { start, distance: distance(start) });
+        acceptance.offer(all).unwrap();
+    }
+
+    #[test]
+    fn nobody_looks_for_more_witnesses_than_there_may_be() {
+        // 0, 7, 14 and 21 are the most that are more than six apart.
+        for (k, windows, looked_for) in
+            [(4, 22, true), (5, 22, false), (5, 29, true), (usize::MAX, 1000, false)]
+        {
+            let acceptance = Acceptance::new(windows, k, 3, f64::INFINITY);
+            offered(&acceptance, windows);
+            let found = acceptance.found.into_inner().unwrap();
+            assert_eq!(!found.witnesses.by_start.is_empty(), looked_for, "{k} of {windows}");
+        }
+        // As many as there may be are found, and bound.
+        let acceptance = Acceptance::new(22, 4, 3, f64::INFINITY);
+        let apart = [0, 7, 14, 21].map(|start| SubsequenceMatch { start, distance: 2.0 });
+        acceptance.offer(apart.into_iter()).unwrap();
+        assert_eq!(acceptance.bound(), 2.0);
+    }
+
+    #[test]
+    fn runs_are_merged_in_order() {
+        let windows = 2 * RUN + 1234;
+        for k in [70_000, usize::MAX] {
+            let acceptance = Acceptance::new(windows, k, 0, f64::INFINITY);
+            offered(&acceptance, windows);
+            let answer = acceptance.into_answer(Interrupt::NEVER).unwrap();
+            assert_eq!(answer.len(), k.min(windows));
+            assert!(answer.is_sorted_by(|a, b| a.order(b).is_lt()));
+            // Every start up to the last distance is there.
+            let last = answer[answer.len() - 1].distance;
+            let nearer = (0..windows).filter(|start| ((start * 7919 % 1009) as f64) < last).count();
+            assert_eq!(answer.iter().filter(|window| window.distance < last).count(), nearer);
+        }
+    }
+
+    #[test]
+    fn an_interrupt_ends_the_choice() {
+        let acceptance = Acceptance::new(100, usize::MAX, 0, f64::INFINITY);
+        offered(&acceptance, 100);
+        let flag = std::sync::atomic::AtomicBool::new(true);
+        assert_eq!(acceptance.into_answer(Interrupt::when(&flag)), Err(KernelError::Interrupted));
     }
 }

@@ -59,15 +59,16 @@ impl<'a> Cascade<'a> {
         options: &'a DtwOptions,
         acceptance: &'a Acceptance,
         job: &'a Job,
-    ) -> Self {
+    ) -> Result<Self, KernelError> {
         let largest = match options.normalize {
             Normalize::None => series.values().iter().fold(0.0_f64, |most, x| most.max(x.abs())),
             Normalize::Zscore | Normalize::Minmax => 0.0,
         };
         let absolute = options.metric == Metric::Absolute;
-        let bounds = WindowBounds::new(query, options.window, absolute, options.normalize, largest);
+        let (window, normalize) = (options.window, options.normalize);
+        let bounds = WindowBounds::new(query, window, absolute, normalize, largest, job.interrupt())?;
         let windows = series.steps() + 1 - query.steps();
-        Self { query, series, options, bounds, acceptance, windows, level: Level::best(), job }
+        Ok(Self { query, series, options, bounds, acceptance, windows, level: Level::best(), job })
     }
 
     /// Offers every window that matters to the acceptance.
@@ -125,7 +126,8 @@ impl<'a> Cascade<'a> {
                 windows: (stripes.len() * STRIPE).min(self.windows - first),
                 channels: &mut scratch.rolling,
                 bounds: &mut scratch.bounds,
-            });
+                interrupt: self.job.interrupt(),
+            })?;
             for (k, (stripe, bounds)) in stripes.iter_mut().zip(scratch.bounds.chunks(STRIPE)).enumerate() {
                 // Not infinity: beyond f32 there may be thresholds too.
                 let most = f64::from(f32::MAX);
@@ -150,7 +152,8 @@ impl<'a> Cascade<'a> {
                 threshold: self.threshold(),
                 channels: &mut scratch.rolling,
                 found: &mut scratch.candidates,
-            });
+                interrupt: self.job.interrupt(),
+            })?;
         }
         let Scratch { candidates, starts, .. } = scratch;
         candidates.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));

@@ -35,9 +35,10 @@ pub fn subsequence_search(
     assert!(k > 0, "at least one window is asked for");
     let normalized = options.normalize.apply(query);
     let query = Series::trusted(&normalized, query.channels());
-    let acceptance = Acceptance::new(k, exclusion, options.max_distance);
-    if series.steps() >= query.steps() {
-        Cascade::new(query, series, options, &acceptance, job).run()?;
+    let windows = (series.steps() + 1).saturating_sub(query.steps());
+    let acceptance = Acceptance::new(windows, k, exclusion, options.max_distance);
+    if windows > 0 {
+        Cascade::new(query, series, options, &acceptance, job)?.run()?;
     }
-    Ok(acceptance.into_answer())
+    acceptance.into_answer(job.interrupt())
 }
