@@ -44,8 +44,8 @@ export declare class NativeLibrary {
    */
   add(form: PatternForm, values: Float64Array, endsAt: Float64Array): number
   remove(ordinal: number): boolean
-  /** A copy of the values as they were added. */
-  values(ordinal: number): Float64Array | null
+  /** Copies the values as they were added to `out`; false when there is no such pattern. */
+  values(ordinal: number, out: Float64Array): boolean
   /**
    * Searches on this thread. Writes the `n` patterns found as (ordinal, distance) to the beginning of `out`, the
    * stats after them, and returns `n`. `as_of` NaN: none. `hints` are (ordinal, anything).
@@ -55,13 +55,18 @@ export declare class NativeLibrary {
   search(query: Float64Array, k: number, maxDistance: number, asOf: number, job?: Job | undefined | null): Promise<Float64Array>
   /**
    * Searches with every window of `values`, on all threads while this one waits. `as_of` holds an instant for each
-   * window, or nothing; `hints`, as in `search_sync`, are for the first. The result holds for each window how many
-   * patterns were found and their (ordinal, distance), and at its end the stats of the last window.
+   * window, or nothing; `hints`, as in `search_sync`, are for the first. Writes for each window how many patterns
+   * were found and their (ordinal, distance) to the beginning of `out`, the stats of the last window after them,
+   * and returns where those begin.
    */
-  searchWindowsSync(values: Float64Array, k: number, maxDistance: number, asOf: Float64Array, hints: Float64Array): Float64Array
+  searchWindowsSync(values: Float64Array, k: number, maxDistance: number, asOf: Float64Array, hints: Float64Array, out: Float64Array): number
   /** For a file of the library as it is now. */
   writer(): LibraryWriter
 }
+
+export declare function alignTimeframes(values: Float64Array, ends: Float64Array, metric: number, window: number, normalize: number, maxDistance: number, channels: number, job?: Job | undefined | null): Promise<Array<WarpingPath>>
+
+export declare function barycenter(values: Float64Array, ends: Float64Array, window: number, maxIterations: number, tolerance: number, job?: Job | undefined | null): Promise<SeriesCenter>
 
 /** Equal symbols of both sequences, in order. */
 export interface CommonPositions {
@@ -134,6 +139,8 @@ export declare enum MatrixKind {
   PearsonCorrelation = 3,
 }
 
+export declare function medoids(values: Float64Array, ends: Float64Array, k: number, seed: number, metric: number, window: number, normalize: number, maxDistance: number, channels: number, job?: Job | undefined | null): Promise<SeriesMedoids>
+
 /** The nearest candidates as two arrays: a hundred thousand objects would take the JavaScript thread a while to make. */
 export interface NearestCandidates {
   indices: Float64Array
@@ -165,7 +172,29 @@ export interface PatternTexts {
 
 export declare function readLibrary(path: string): Promise<LibraryReader>
 
+/** A centre as JavaScript sees it. */
+export interface SeriesCenter {
+  center: Float64Array
+  inertia: number
+  iterations: number
+}
+
 export declare function seriesMatrix(kind: MatrixKind, values: Float64Array, ends: Float64Array, metric: number, window: number, normalize: number, maxDistance: number, channels: number, job?: Job | undefined | null): Promise<Float64Array>
+
+/** Representatives as JavaScript sees them. */
+export interface SeriesMedoids {
+  medoids: Uint32Array
+  assignment: Uint32Array
+  inertia: number
+}
+
+/** Windows of a series as two arrays, best first. */
+export interface SubsequenceMatches {
+  starts: Float64Array
+  distances: Float64Array
+}
+
+export declare function subsequenceSearch(query: Float64Array, series: Float64Array, k: number, exclusion: number, metric: number, window: number, normalize: number, maxDistance: number, channels: number, job?: Job | undefined | null): Promise<SubsequenceMatches>
 
 /** Threads that batches and matrices use. */
 export declare function threads(): number

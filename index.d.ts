@@ -344,6 +344,31 @@ export function elastic(measure: ElasticMeasure, a: Series, b: Series, options?:
  */
 export function elasticBatch(measure: ElasticMeasure, query: Series, candidates: Candidates, options?: ElasticOptions & Progress): Promise<Float64Array>
 
+/** A window of a series. */
+export interface SubsequenceMatch {
+  /** The time step of the series at which the window begins. */
+  start: number
+  distance: number
+}
+
+/**
+ * The best places of a short query in a long series, on all cores. Every window of the query's length is normalised
+ * by itself (as in the UCR suite when `normalize` is 'zscore'), and its distance has the bits of
+ * `dtwSync(query, series.slice(start, start + query.length), options)`.
+ *
+ * Greedy: the best window is taken, those that start within `exclusion` of it are left out, the best of the others is
+ * taken, and so on.
+ *
+ * @param options `k`: how many, an integer >= 1, default 1, fewer when there are no more; `exclusion`: in time steps,
+ *   a start with |difference| <= exclusion from one that is taken is left out, default floor(query length / 2), 0
+ *   allows any two different starts; `window`: the Sakoe-Chiba radius between the query and a window of the series;
+ *   `onProgress` counts windows
+ * @returns best first, ties by the smaller start; windows past `maxDistance` are left out
+ * @throws (rejects) MidstreamerError as `dtw`, and LENGTH_MISMATCH when the series is shorter than the query
+ * @example const [{ start, distance }] = await subsequenceSearch(today, history, { normalize: 'zscore', window: 6 })
+ */
+export function subsequenceSearch(query: Series, series: Series, options?: DtwOptions & Progress & { k?: number; exclusion?: number }): Promise<SubsequenceMatch[]>
+
 /**
  * What is running: the version of this package, the instruction set of the kernels (`scalar`, `sse2`, `avx2`, `neon`,
  * `portable`) and the threads that batches and matrices use.
@@ -459,7 +484,8 @@ export class PatternLibrary {
   search(query: Series, options?: LibrarySearchOptions & { signal?: AbortSignal }): Promise<Match[]>
 
   /**
-   * `search` on the calling thread, for the hot loop: a promise costs more than a search in a small library.
+   * `search` while the calling thread waits, for the hot loop: a promise costs more than a search in a small library.
+   * A large library holds up the event loop for as long as the search takes; several threads share it.
    *
    * @throws MidstreamerError EMPTY_SERIES, NON_FINITE, LENGTH_MISMATCH, INVALID_ARGUMENT
    */
@@ -538,3 +564,62 @@ export class StreamMatcher {
   /** Forgets every sample. */
   reset(): void
 }
+
+// ------------------------------------------------------------------------------------ many series at once
+/**
+ * Alignment and lag of each pair of neighbouring series, e.g. one market at 1, 5, 15 and 60 minutes: element i is what
+ * `dtwAlign(series[i], series[i + 1], options)` gives, to the last bit. On all cores.
+ *
+ * Path and lag count in samples of each series: with different bar lengths the lag holds their ratio as well.
+ *
+ * @param options as of `dtwAlign`; `onProgress` counts pairs
+ * @returns one less than there are series; none of fewer than two
+ * @throws (rejects) MidstreamerError as `dtwAlign`, with messages such as "series[3][17] is NaN"; TOO_LARGE above 4e9
+ * cells of one pair, before any work
+ * @example const [fiveOnOne, hourOnFive] = await alignTimeframes([m1, m5, h1], { normalize: 'zscore' })
+ */
+export function alignTimeframes(series: readonly Series[], options?: DtwOptions & Progress): Promise<Alignment[]>
+
+/**
+ * The series in the middle of many: DTW barycenter averaging (DBA; Petitjean, Ketterlin and Gancarski, A global
+ * averaging method for dynamic time warping, 2011). Squared cost, univariate.
+ *
+ * The inertia of a centre is the sum of `dtw(center, series[i], { metric: 'squared', window })` over all i, in order. The first
+ * centre is the medoid, the series with the smallest inertia (ties: the first); its length stays. Every iteration
+ * moves each value of the centre to the mean of the values paired with it and is kept if that lowers the inertia. The
+ * last is the one by which the inertia falls by less than `tolerance` (absolute, in units of the inertia), or number
+ * `maxIterations`. Normalise prices of different levels first.
+ *
+ * @param options `window`: Sakoe-Chiba radius in samples, default none; `maxIterations`: an integer >= 1, default 30; `tolerance`:
+ * finite and >= 0, default 1e-6 (0: until the inertia falls no more); `onProgress` counts pairs compared and may leap to the end
+ * @returns `inertia` of `center`, and the `iterations` that were computed
+ * @throws (rejects) MidstreamerError EMPTY_SERIES, NON_FINITE, INVALID_ARGUMENT (also for no series at all), ABORTED, and TOO_LARGE
+ * above 11,585 series or when the longest one has more than 4e9 cells with itself
+ * @example const { center } = await barycenter([[0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1, 0]]) // [0, 0, 1, 0]
+ */
+export function barycenter(
+  series: readonly Series[],
+  options?: Progress & { window?: number; maxIterations?: number; tolerance?: number; signal?: AbortSignal },
+): Promise<{ center: Float64Array; inertia: number; iterations: number }>
+
+/**
+ * The k series that represent the others best: k-medoids by FasterPAM (Schubert and Rousseeuw, Fast and eager k-medoids
+ * clustering, 2021) on the matrix of DTW distances, the best of eight seeded starts. No exchange of one medoid for
+ * another series lowers the inertia; for k = 1 it is the smallest there is.
+ *
+ * A distance past `maxDistance` is Infinity, more than any sum: as few series as possible are out of reach of their
+ * medoid, and then the sum of the others is minimised.
+ *
+ * @param k how many, an integer from 1 to the number of series
+ * @param options as of `dtwMatrix`, and `seed`: an integer >= 0, default 0. The same seed gives the same answer on every machine
+ * @returns `medoids`: indices of the series, ascending; `assignment`: for each series the position of its medoid in
+ * `medoids` (the nearest, ties: the first; a medoid is its own); `inertia`: the sum of their distances in order,
+ * Infinity when a series is out of reach
+ * @throws (rejects) MidstreamerError as `dtwMatrix`
+ * @example const { medoids: typical, assignment } = await medoids(windows, 4, { normalize: 'zscore', window: 5 })
+ */
+export function medoids(
+  series: readonly Series[],
+  k: number,
+  options?: DtwOptions & Progress & { seed?: number },
+): Promise<{ medoids: Uint32Array; assignment: Uint32Array; inertia: number }>

@@ -3,10 +3,12 @@
 
 const { MidstreamerError } = require('./js/errors.js')
 const native = require('./js/native.js')
+const cluster = require('./js/cluster.js')
 const dtw = require('./js/dtw.js')
 const elastic = require('./js/elastic.js')
 const library = require('./js/library.js')
 const stream = require('./js/stream.js')
+const subsequence = require('./js/subsequence.js')
 const symbols = require('./js/symbols.js')
 const manifest = require('./package.json')
 
@@ -29,6 +31,10 @@ module.exports.elastic = elastic.elastic
 module.exports.elasticBatch = elastic.elasticBatch
 module.exports.PatternLibrary = library.PatternLibrary
 module.exports.StreamMatcher = stream.StreamMatcher
+module.exports.alignTimeframes = cluster.alignTimeframes
+module.exports.barycenter = cluster.barycenter
+module.exports.medoids = cluster.medoids
+module.exports.subsequenceSearch = subsequence.subsequenceSearch
 module.exports.version = function version() {
   return { package: manifest.version, kernel: native.kernel(), threads: native.threads() }
 }

@@ -21,5 +21,9 @@ export const {
   elasticBatch,
   PatternLibrary,
   StreamMatcher,
+  alignTimeframes,
+  barycenter,
+  medoids,
+  subsequenceSearch,
   version,
 } = midstreamer

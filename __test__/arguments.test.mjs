@@ -8,7 +8,7 @@ import { rejects, throws } from './support/assertions.mjs'
 
 const {
   correlationMatrix, dtw, dtwAlign, dtwBatch, dtwMatrix, dtwNearest, dtwSync, elastic, elasticBatch, lagMatrix,
-  lcs, lcsAlign, lcsMatrix, lcss, lcsSync, levenshtein, MidstreamerError,
+  lcs, lcsAlign, lcsMatrix, lcss, lcsSync, levenshtein, MidstreamerError, subsequenceSearch,
 } = midstreamer
 
 const good = Float64Array.of(1, 2, 3)
@@ -23,6 +23,8 @@ const TAKES_SERIES = [
   ['candidates[1]', (x, options) => dtwBatch(good, [good, x], options)],
   ['query', (x, options) => dtwNearest(x, [good], options)],
   ['candidates[1]', (x, options) => dtwNearest(good, [good, x], options)],
+  ['query', (x, options) => subsequenceSearch(x, new Float64Array(20), options)],
+  ['series', (x, options) => subsequenceSearch([1], x, options)],
   ['series[1]', (x, options) => dtwMatrix([good, x], options)],
   ['series[1]', (x, options) => lagMatrix([good, x], options)],
   ['series[1]', (x, options) => correlationMatrix([good, x], options)],

@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
   correlationMatrix, dtw, dtwAlign, dtwBatch, dtwMatrix, dtwNearest, dtwSync, elastic, elasticBatch, lagMatrix,
-  lcs, lcsAlign, lcsMatrix, lcss, levenshtein, MidstreamerError,
+  lcs, lcsAlign, lcsMatrix, lcss, levenshtein, MidstreamerError, subsequenceSearch,
 } from '@neural-trader/midstreamer'
 import { dtwBatchParallel } from '@neural-trader/midstreamer/compat'
 import { coded, rejects } from './support/assertions.mjs'
@@ -28,6 +28,7 @@ const CALLS = {
   dtwAlign: [(o) => dtwAlign(x, x, o), (o) => dtwAlign(half, half, o)],
   dtwBatch: [(o) => dtwBatch(x, [x], o), (o) => dtwBatch(long, block, o)],
   dtwNearest: [(o) => dtwNearest(x, [x], o), (o) => dtwNearest(long, block, o)],
+  subsequenceSearch: [(o) => subsequenceSearch([1, 2], x, o), (o) => subsequenceSearch(half, long, { k: 1e6, ...o })],
   dtwMatrix: [(o) => dtwMatrix([x, x], o), (o) => dtwMatrix(rows, o)],
   lagMatrix: [(o) => lagMatrix([x, x], o), (o) => lagMatrix(rows, o)],
   correlationMatrix: [(o) => correlationMatrix([x, x], o), (o) => correlationMatrix(rows, o)],

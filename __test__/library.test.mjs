@@ -436,6 +436,16 @@ test('memory of removed patterns comes back', () => {
   assert.ok(grown < 150, `${grown} MiB`)
 })
 
+test('a loop without a turn of the event loop keeps no memory', () => {
+  const library = new PatternLibrary({ length: 100_000 })
+  library.add({ id: 'a', values: new Float64Array(100_000).fill(1) })
+  const before = process.memoryUsage().rss
+  // 500 x 0.8 MB.
+  for (let i = 0; i < 500; i++) assert.equal(library.get('a').values[i], 1)
+  const grown = (process.memoryUsage().rss - before) / 2 ** 20
+  assert.ok(grown < 200, `${grown} MiB`)
+})
+
 test('save and load: same options, patterns, order, meta and answers', async (t) => {
   const random = generator(12)
   const folder = await mkdtemp(join(tmpdir(), 'library-'))

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { PatternLibrary, StreamMatcher } from '@neural-trader/midstreamer'
+import { dtwBatch, PatternLibrary, StreamMatcher } from '@neural-trader/midstreamer'
 import { throws } from './support/assertions.mjs'
 import { generator, integer, pick, series, ties, walk } from './support/random.mjs'
 
@@ -44,6 +44,37 @@ test('2,000 pushes equal searchSync with the last samples, under every option', 
       assert.deepEqual(matcher.push(value, instants[i]), expected[i], `seed ${seed}, push ${i}`)
     }
     assert.deepEqual(library.lastSearch.candidates, library.lastSearch.prunedByBound + library.lastSearch.abandoned + library.lastSearch.computed)
+  }
+})
+
+test('a library large enough to be screened: pushes and searches equal comparing everything', async () => {
+  const random = generator(21)
+  for (const options of [{ length: 24, normalize: 'zscore' }, { length: 24, window: 3 }, { length: 24, metric: 'euclidean', normalize: 'minmax', window: 0 }]) {
+    const library = new PatternLibrary(options)
+    const patterns = Array.from({ length: 900 }, (_, i) => ({ id: `p${i}`, values: walk(random, 24), meta: { endsAt: i } }))
+    library.add(patterns)
+    const samples = walk(random, 140)
+    const matcher = new StreamMatcher(library, { k: 4 })
+    const { length, ...compared } = options
+    for (let i = 0; i < 140; i++) {
+      // What was near is likely to be removed, so that hints go stale.
+      if (i % 10 === 9 && i > 24) {
+        const [{ id }] = matcher.push(samples[i - 1])
+        assert.equal(library.remove(id), true)
+        patterns.splice(patterns.findIndex((pattern) => pattern.id === id), 1)
+        matcher.reset()
+        for (let k = i - 23; k < i; k++) matcher.push(samples[k])
+      }
+      const at = i % 3 === 0 ? undefined : 6 * i
+      const found = matcher.push(samples[i], at)
+      if (i < 24) continue
+      const eligible = patterns.filter(({ meta }) => at === undefined || meta.endsAt <= at)
+      const distances = await dtwBatch(samples.subarray(i - 23, i + 1), eligible.map(({ values }) => values), compared)
+      const expected = eligible
+        .map(({ id, meta }, index) => ({ id, distance: distances[index], similarity: 1 / (1 + distances[index] / length), meta }))
+        .sort((a, b) => a.distance - b.distance || a.meta.endsAt - b.meta.endsAt)
+      assert.deepEqual(found, expected.slice(0, 4), `${JSON.stringify(options)}, push ${i}`)
+    }
   }
 })
 

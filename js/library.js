@@ -268,9 +268,9 @@ class PatternLibrary {
     const entry = this.#byId.get(text('id', id))
     if (entry === undefined) return undefined
     const { ordinal, meta } = entry
-    let values
+    const values = allocate('values', Float64Array, this.#row)
     try {
-      values = this.#native.values(ordinal)
+      this.#native.values(ordinal, values)
     } catch (error) {
       throw fromNative(error)
     }
@@ -322,15 +322,19 @@ class PatternLibrary {
     return { matches: this.#matches(this.#out, 0, found, undefined), hints: this.#out.slice(0, 2 * Math.min(found, MAX_HINTS)) }
   }
 
-  /** Every window of `values`, `asOf` one instant for each or none; `put` gets the matches of each, in order. */
-  #pushMany(values, k, maxDistance, asOf, hints, put) {
-    let packed
+  /**
+   * `count` windows of `values`, one beginning at each sample, `asOf` an instant for each or none; `put` gets the
+   * matches of each, in order. Returns the hints for the next.
+   */
+  #pushMany(values, count, k, maxDistance, asOf, hints, put) {
+    const most = Math.min(k, this.size)
+    const packed = allocate('k', Float64Array, count * (1 + 2 * most) + STATS)
+    let end
     try {
-      packed = this.#native.searchWindowsSync(values, Math.min(k, this.size), maxDistance, asOf, hints)
+      end = this.#native.searchWindowsSync(values, most, maxDistance, asOf, hints, packed)
     } catch (error) {
       throw fromNative(error)
     }
-    const end = packed.length - STATS
     let found = 0
     for (let at = 0; at < end; at += 2 * found) {
       found = packed[at++]

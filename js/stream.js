@@ -11,7 +11,7 @@ const DEFAULTS = Object.freeze({ k: 10, maxDistance: Infinity })
 
 const NOTHING = new Float64Array(0)
 
-/** The most windows, and the most matches, of one call of the addon: their results are in memory twice. */
+/** The most windows, and the most matches, of one call of the addon: all of its results are in memory at once. */
 const CHUNK_WINDOWS = 4096
 const CHUNK_MATCHES = 1 << 18
 
@@ -133,7 +133,7 @@ class StreamMatcher {
       const end = Math.min(start + chunk, windows)
       const values = all.subarray(start * channels, (end + this.#length - 1) * channels)
       const asOf = instants === undefined ? NOTHING : instants.subarray(start, end)
-      hints = inside.pushMany(this.#library, values, this.#k, this.#maxDistance, asOf, hints, put)
+      hints = inside.pushMany(this.#library, values, end - start, this.#k, this.#maxDistance, asOf, hints, put)
     }
     return hints
   }

@@ -1,11 +1,11 @@
 // Compiled, never run: the types as an ES module sees them.
 import {
-  correlationMatrix, dtw, dtwAlign, dtwBatch, dtwMatrix, dtwNearest, dtwSync, elastic, elasticBatch, lagMatrix,
-  lcs, lcsAlign, lcsMatrix, lcss, lcsSync, levenshtein, MidstreamerError, PatternLibrary, StreamMatcher, version,
+  alignTimeframes, barycenter, correlationMatrix, dtw, dtwAlign, dtwBatch, dtwMatrix, dtwNearest, dtwSync, elastic, elasticBatch, lagMatrix,
+  lcs, lcsAlign, lcsMatrix, lcss, lcsSync, levenshtein, medoids, MidstreamerError, PatternLibrary, StreamMatcher, subsequenceSearch, version,
 } from '@neural-trader/midstreamer'
 import type {
   Alignment, Candidates, CommonSubsequence, DtwOptions, ElasticMeasure, ElasticOptions, ErrorCode, LcsOptions, LibraryOptions, LibrarySearchOptions,
-  Match, Matrix, Neighbor, Pattern, Progress, Sequence, Series,
+  Match, Matrix, Neighbor, Pattern, Progress, Sequence, Series, SubsequenceMatch,
 } from '@neural-trader/midstreamer'
 import {
   dtwBatch as oldBatch, dtwBatchAdaptive, dtwBatchParallel, dtwDistanceRust, dtwDistanceRustOptimized, TemporalCompare,
@@ -56,6 +56,7 @@ export async function everything(): Promise<void> {
   const { similarity, path, lag }: Alignment = await dtwAlign(a, b, options)
   const distances: Float64Array = await dtwBatch(a, candidates[0]!, { ...options, ...progress })
   const [nearest]: Neighbor[] = await dtwNearest(a, candidates[1]!, { k: 3, window: 2 })
+  const places: SubsequenceMatch[] = await subsequenceSearch(a, b, { ...options, ...progress, k: 3, exclusion: 0 })
   const matrices: Matrix[] = [
     await dtwMatrix(series, { ...options, ...progress }), await lagMatrix(series), await correlationMatrix(series, { method: 'pearson' }),
     await lcsMatrix(sequences, { normalize: 'dice', ...progress }),
@@ -65,9 +66,14 @@ export async function everything(): Promise<void> {
     await lcs(['a'], ['b']), lcsSync('a', 'b'), await lcss(a, b, { epsilon: 1, window: 2 }), await levenshtein([1], new Int32Array(1)),
     await elastic(measure, a, b, elasticOptions), (await elasticBatch('erp', a, series, { gap: 0 }))[0]!,
   ]
+  const aligned: Alignment[] = await alignTimeframes(series, { ...options, ...progress })
+  const { center, inertia, iterations }: { center: Float64Array; inertia: number; iterations: number } =
+    await barycenter(series, { window: 3, maxIterations: 5, tolerance: 1e-3, ...progress })
+  const clusters: { medoids: Uint32Array; assignment: Uint32Array; inertia: number } = await medoids(series, 2, { ...options, seed: 7, ...progress })
+  void [aligned[0]?.lag, center, inertia, iterations, clusters.assignment]
   const { package: release, kernel, threads } = version()
   const texts: string[] = [release, kernel]
-  void [distance, similarity, path.length, lag, distances, nearest?.index, matrices[0]?.data, common.positionsA, counts, threads, texts]
+  void [distance, similarity, path.length, lag, distances, nearest?.index, places[0]?.start, matrices[0]?.data, common.positionsA, counts, threads, texts]
 
   try {
     await dtw(a, b)
@@ -93,6 +99,8 @@ export async function everything(): Promise<void> {
   await lcss(a, b, {})
   // @ts-expect-error unknown measure
   await elastic('dtw', a, b)
+  // @ts-expect-error the cost of a barycenter is the squared one
+  await barycenter(series, { metric: 'absolute' })
   // @ts-expect-error a block needs a length
   await dtwBatch(a, { data: new Float64Array(4) })
   // @ts-expect-error doubles are no symbols

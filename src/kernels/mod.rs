@@ -9,15 +9,18 @@ mod alphabet;
 pub mod band;
 pub mod dtw;
 pub mod elastic;
+mod envelope;
 pub mod lcs;
 pub mod lcss;
 pub mod levenshtein;
 pub mod normalize;
 #[cfg(any(test, feature = "oracle"))]
 pub mod oracle;
+pub(crate) mod rolling;
 pub(crate) mod screen;
 pub mod simd;
 mod wavefront;
+pub(crate) mod window_bounds;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

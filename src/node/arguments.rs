@@ -68,7 +68,8 @@ pub(super) fn copy<T: Copy>(name: &str, values: &[T]) -> Result<Vec<T>, Error<Co
     Ok(own)
 }
 
-fn room<T>(name: &str, length: usize) -> Result<Vec<T>, Error<Code>> {
+/// An empty vector with room for `length` items, or TOO_LARGE.
+pub(super) fn room<T>(name: &str, length: usize) -> Result<Vec<T>, Error<Code>> {
     let mut empty = Vec::new();
     let bytes = length.saturating_mul(size_of::<T>());
     empty.try_reserve_exact(length).map_err(|_| no_memory(name, bytes))?;

@@ -59,7 +59,7 @@ pub struct WarpingPath {
 }
 
 /// The same before it enters JavaScript, for the worker to make.
-struct FlatPath {
+pub(super) struct FlatPath {
     distance: f64,
     path: Vec<u32>,
     lag: f64,

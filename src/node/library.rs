@@ -1,6 +1,6 @@
 //! Pattern libraries. Ids and meta stay in JavaScript; here a pattern is known by its ordinal.
 
-use super::arguments::{dtw_options, natural, series_buf};
+use super::arguments::{dtw_options, natural, room, series_buf};
 use super::errors::{Code, input, invalid, kernel, no_memory};
 use super::library_file::{self, LibraryWriter};
 use super::task::{Job, promise};
@@ -27,7 +27,8 @@ const STATS: usize = 5;
 /// From this many new patterns on, the threads of batches share the work of adding them.
 const MANY_PATTERNS: usize = 256;
 
-/// JavaScript memory that is written during a synchronous call. By another name, for the macro takes `&mut` to be a
+/// JavaScript memory that is written during a synchronous call: an array made here would be freed in a later turn of
+/// the event loop only, and a loop of synchronous calls has none. By another name, for the macro takes `&mut` to be a
 /// reference to a class.
 type Out<'a> = &'a mut [f64];
 
@@ -81,8 +82,8 @@ impl NativeLibrary {
                 ends_at.len()
             )));
         }
-        let rows: Vec<Row<'_>> =
-            values.chunks_exact(row).zip(ends_at).map(|(values, &ends_at)| Row { values, ends_at }).collect();
+        let mut rows: Vec<Row<'_>> = room("patterns", ends_at.len())?;
+        rows.extend(values.chunks_exact(row).zip(ends_at).map(|(values, &ends_at)| Row { values, ends_at }));
         let added = if rows.len() < MANY_PATTERNS {
             self.0.add(names, &rows)
         } else {
@@ -96,13 +97,19 @@ impl NativeLibrary {
         Ok(self.0.remove(self::ordinal(ordinal)?))
     }
 
-    /// A copy of the values as they were added.
+    /// Copies the values as they were added to `out`; false when there is no such pattern.
     #[napi(catch_unwind)]
-    pub fn values(&self, ordinal: f64) -> Result<Option<Float64Array>, Error<Code>> {
-        Ok(self.0.values(self::ordinal(ordinal)?).map(|values| values.to_vec().into()))
+    pub fn values(
+        &self,
+        ordinal: f64,
+        #[napi(ts_arg_type = "Float64Array")] out: Out<'_>,
+    ) -> Result<bool, Error<Code>> {
+        let Some(values) = self.0.values(self::ordinal(ordinal)?) else { return Ok(false) };
+        front(out, values.len())?.copy_from_slice(values);
+        Ok(true)
     }
 
-    /// Searches on this thread. Writes the `n` patterns found as (ordinal, distance) to the beginning of `out`, the
+    /// Searches while this thread waits, on it or, in a large library, on several others. Writes the `n` patterns found as (ordinal, distance) to the beginning of `out`, the
     /// stats after them, and returns `n`. `as_of` NaN: none. `hints` are (ordinal, anything).
     #[napi(catch_unwind)]
     pub fn search_sync(
@@ -119,20 +126,15 @@ impl NativeLibrary {
         let query = snapshot.shape().series("query", query).map_err(library)?;
         let hints = ordinals(hints);
         let start = Instant::now();
-        let search = || {
-            let job = search::Job::new();
-            snapshot.nearest(query, request.k, request.max_distance, request.as_of, &hints, &job)
-        };
-        let found = if snapshot.uses_threads() { search::blocking(search) } else { search() };
-        let (found, stats) = found.map_err(kernel)?;
-        let needed = 2 * found.len() + STATS;
-        if out.len() < needed {
-            return Err(invalid(format!("out holds {} values, {needed} are needed", out.len())));
-        }
-        for (pair, found) in out.chunks_exact_mut(2).zip(&found) {
-            pair.copy_from_slice(&[found.ordinal as f64, found.distance]);
-        }
-        out[2 * found.len()..needed].copy_from_slice(&packed_stats(stats, start.elapsed()));
+        let Request { k, max_distance, as_of } = request;
+        let search = || snapshot.nearest(query, k, max_distance, as_of, &hints, &search::Job::new());
+        let answer = if snapshot.uses_threads() { search::blocking(search) } else { search() };
+        let (found, stats) = answer.map_err(kernel)?;
+        let elapsed = start.elapsed();
+        let out = front(out, 2 * found.len() + STATS)?;
+        let (pairs, explained) = out.split_at_mut(2 * found.len());
+        pack(&found, pairs);
+        explained.copy_from_slice(&packed_stats(stats, elapsed));
         Ok(found.len() as f64)
     }
 
@@ -159,9 +161,10 @@ impl NativeLibrary {
                 let start = Instant::now();
                 let Request { k, max_distance, as_of } = request;
                 let (found, stats) = snapshot.nearest(query.as_series(), k, max_distance, as_of, &[], job)?;
-                let mut packed = Vec::with_capacity(2 * found.len() + STATS);
-                pack(&found, &mut packed);
-                packed.extend(packed_stats(stats, start.elapsed()));
+                let mut packed = vec![0.0; 2 * found.len() + STATS];
+                let (pairs, explained) = packed.split_at_mut(2 * found.len());
+                pack(&found, pairs);
+                explained.copy_from_slice(&packed_stats(stats, start.elapsed()));
                 Ok(packed)
             },
             Float64Array::from,
@@ -172,8 +175,9 @@ impl NativeLibrary {
 #[napi]
 impl NativeLibrary {
     /// Searches with every window of `values`, on all threads while this one waits. `as_of` holds an instant for each
-    /// window, or nothing; `hints`, as in `search_sync`, are for the first. The result holds for each window how many
-    /// patterns were found and their (ordinal, distance), and at its end the stats of the last window.
+    /// window, or nothing; `hints`, as in `search_sync`, are for the first. Writes for each window how many patterns
+    /// were found and their (ordinal, distance) to the beginning of `out`, the stats of the last window after them,
+    /// and returns where those begin.
     #[napi(catch_unwind)]
     pub fn search_windows_sync(
         &self,
@@ -182,7 +186,8 @@ impl NativeLibrary {
         max_distance: f64,
         as_of: &[f64],
         hints: &[f64],
-    ) -> Result<Float64Array, Error<Code>> {
+        #[napi(ts_arg_type = "Float64Array")] out: Out<'_>,
+    ) -> Result<f64, Error<Code>> {
         let Request { k, max_distance, .. } = Request::new(k, max_distance, f64::NAN)?;
         let snapshot = self.0.snapshot();
         let Shape { steps, channels, .. } = *snapshot.shape();
@@ -193,19 +198,21 @@ impl NativeLibrary {
         }
         let hints = ordinals(hints);
         let search = || snapshot.nearest_windows(series, k, max_distance, as_of, &hints, &search::Job::new());
-        // A single window is not worth the way to another thread.
-        let answers = if windows == 1 { search() } else { search::blocking(search) }.map_err(kernel)?;
-        let mut packed = Vec::with_capacity(
-            answers.iter().map(|answer| 1 + 2 * answer.found.len()).sum::<usize>() + STATS,
-        );
+        // A single window is not worth the way to another thread, unless its search uses several.
+        let here = windows == 1 && !snapshot.uses_threads();
+        let answers = if here { search() } else { search::blocking(search) }.map_err(kernel)?;
+        let needed = answers.iter().map(|answer| 1 + 2 * answer.found.len()).sum::<usize>();
+        let (mut rest, explained) = front(out, needed + STATS)?.split_at_mut(needed);
         for answer in &answers {
-            packed.push(answer.found.len() as f64);
-            pack(&answer.found, &mut packed);
+            let (one, later) = rest.split_at_mut(1 + 2 * answer.found.len());
+            one[0] = answer.found.len() as f64;
+            pack(&answer.found, &mut one[1..]);
+            rest = later;
         }
         if let Some(last) = answers.last() {
-            packed.extend(packed_stats(last.stats, last.elapsed));
+            explained.copy_from_slice(&packed_stats(last.stats, last.elapsed));
         }
-        Ok(packed.into())
+        Ok(needed as f64)
     }
 
     /// For a file of the library as it is now.
@@ -239,8 +246,17 @@ fn ordinals(pairs: &[f64]) -> Vec<u64> {
     pairs.chunks_exact(2).map(|pair| pair[0] as u64).collect()
 }
 
-fn pack(found: &[Found], packed: &mut Vec<f64>) {
-    packed.extend(found.iter().flat_map(|found| [found.ordinal as f64, found.distance]));
+/// The other way round.
+fn pack(found: &[Found], pairs: &mut [f64]) {
+    for (pair, found) in pairs.chunks_exact_mut(2).zip(found) {
+        pair.copy_from_slice(&[found.ordinal as f64, found.distance]);
+    }
+}
+
+/// The first `needed` values of `out`.
+fn front(out: Out<'_>, needed: usize) -> Result<Out<'_>, Error<Code>> {
+    let length = out.len();
+    out.get_mut(..needed).ok_or_else(|| invalid(format!("out holds {length} values, {needed} are needed")))
 }
 
 fn packed_stats(stats: SearchStats, elapsed: Duration) -> [f64; STATS] {

@@ -14,10 +14,12 @@
 //! | [`errors`] | the codes of `MidstreamerError` |
 //! | [`task`] | `Job` and the way from the thread pool to a promise |
 //! | [`dtw`] | distances, alignments, batches and matrices of series |
+//! | [`subsequence`] | the best places of a query in a long series |
 //! | [`symbols`] | LCS, Levenshtein and LCSS |
 //! | [`elastic`] | the other elastic distances |
 //! | [`library`] | pattern libraries |
 //! | [`library_file`] | pattern libraries in files |
+//! | [`cluster`] | neighbours, centres and representatives of many series |
 //! | [`diagnostics`] | `version` and the test hooks |
 
 // What a reader needs is documented in index.d.ts; the macro makes more items than are written here, and it needs
@@ -27,11 +29,13 @@
 #![cfg_attr(test, allow(dead_code))]
 
 mod arguments;
+mod cluster;
 mod diagnostics;
 mod dtw;
 mod elastic;
 mod errors;
 mod library;
 mod library_file;
+mod subsequence;
 mod symbols;
 mod task;

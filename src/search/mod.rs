@@ -4,6 +4,7 @@
 //! caller that must not block gets onto one, [`blocking`] is for one that must. Every result is independent of the number of threads: each distance is computed by one thread, and
 //! what is shared between threads (the best distance so far) only decides what need not be computed.
 
+mod barycenter;
 mod batch;
 mod best;
 mod candidates;
@@ -12,16 +13,25 @@ mod elastic;
 mod job;
 pub mod library;
 mod matrix;
+mod medoids;
 mod nearest;
+mod subsequence;
 mod symbols;
+mod timeframes;
 
+pub use barycenter::{Barycenter, BarycenterOptions, barycenter};
 pub use batch::dtw_batch;
 pub use candidates::Candidates;
 pub use elastic::elastic_batch;
 pub use job::{Job, blocking, spawn, spawn_pair, threads};
 pub use matrix::{CorrelationMethod, correlation_matrix, dtw_matrix, lag_matrix};
+pub use medoids::{Medoids, medoids};
 pub use nearest::{Neighbor, dtw_nearest};
+pub use subsequence::{SubsequenceMatch, subsequence_search};
 pub use symbols::{LcsRatio, lcs_matrix};
+pub use timeframes::align_neighbors;
+#[cfg(feature = "node")]
+pub(crate) use timeframes::check_neighbors;
 
 use crate::kernels::KernelError;
 

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod cascade;
+mod cluster;
 mod elastic;
 mod golden_dtw;
 mod golden_elastic;
@@ -11,4 +12,5 @@ mod golden_symbols;
 mod library;
 mod library_file;
 mod search;
+mod subsequence;
 mod symbols;

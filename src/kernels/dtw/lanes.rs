@@ -16,7 +16,7 @@ pub(super) const ROWS: usize = 6;
 
 /// Candidates side by side: `channels` vectors a time step, `steps` of them.
 pub(super) struct Interleaved<V> {
-    values: Vec<V>,
+    pub(super) values: Vec<V>,
     channels: usize,
 }
 

@@ -10,6 +10,7 @@
 //! | [`lanes`] | one query, many candidates: candidates across lanes |
 //! | [`trace`] | warping paths |
 //! | [`batch`] | many candidates, sorted into lanes |
+//! | [`windows`] | windows of one series, normalised side by side |
 //!
 //! All of them compute every cell by the same IEEE operations, so they agree to the last bit.
 
@@ -18,11 +19,13 @@ mod cost;
 mod lanes;
 mod strip;
 mod trace;
+mod windows;
 
 pub use batch::{align_batch, batch};
 pub(in crate::kernels) use batch::{by_length, groups};
 pub(crate) use trace::check_alignment;
 pub use trace::{MAX_ALIGN_CELLS, align};
+pub(crate) use windows::{WindowTotals, totals_of_windows};
 
 use super::band::Band;
 use super::normalize::Normalize;

@@ -44,6 +44,12 @@ impl Vector for Avx2 {
         Self(unsafe { _mm256_setr_pd(a, b, c, d) })
     }
     #[inline(always)]
+    fn load(values: &[f64]) -> Self {
+        let values = &values[..4];
+        // SAFETY: AVX; an unaligned load of four f64 from a slice of four.
+        Self(unsafe { _mm256_loadu_pd(values.as_ptr()) })
+    }
+    #[inline(always)]
     fn to_array(self) -> [f64; MAX_LANES] {
         let mut lanes = [0.0; MAX_LANES];
         // SAFETY: AVX; an unaligned store of four f64 into an array of four.
@@ -71,9 +77,19 @@ impl Vector for Avx2 {
         Self(unsafe { _mm256_fmadd_pd(self.0, one.0, other.0) })
     }
     #[inline(always)]
+    fn mul_add(self, factor: Self, addend: Self) -> Self {
+        // SAFETY: FMA, registers only.
+        Self(unsafe { _mm256_fmadd_pd(self.0, factor.0, addend.0) })
+    }
+    #[inline(always)]
     fn mul(self, other: Self) -> Self {
         // SAFETY: AVX, registers only.
         Self(unsafe { _mm256_mul_pd(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        // SAFETY: AVX, registers only.
+        Self(unsafe { _mm256_div_pd(self.0, other.0) })
     }
     #[inline(always)]
     fn abs(self) -> Self {

@@ -127,12 +127,15 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
     fn splat(x: f64) -> Self;
     /// Lane `q` is `lane(q)`.
     fn from_fn(lane: impl FnMut(usize) -> f64) -> Self;
+    /// The first `LANES` values of `values`, which must have so many.
+    fn load(values: &[f64]) -> Self;
     /// Lanes in the first `LANES` places, the rest unspecified.
     fn to_array(self) -> [f64; MAX_LANES];
 
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
+    fn div(self, other: Self) -> Self;
     fn abs(self) -> Self;
     /// `self - other`, told as `self * one - other` with one rounding. For `one = 1.0` the product is exact, so the
     /// result has the bits of [`Self::sub`]; but where that is faster it runs on the multipliers, and leaves the
@@ -140,6 +143,9 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
     fn sub_by(self, one: Self, other: Self) -> Self;
     /// `self + other`, told as `self * one + other`; see [`Self::sub_by`].
     fn add_by(self, one: Self, other: Self) -> Self;
+    /// `self * factor + addend`, in one rounding or in two, whatever the level is good at. Its bits differ between
+    /// levels: for lower bounds, never for results.
+    fn mul_add(self, factor: Self, addend: Self) -> Self;
     fn min(self, other: Self) -> Self;
     fn max(self, other: Self) -> Self;
 
@@ -195,8 +201,16 @@ mod tests {
                     check(a.add(b), &|q| xs(q) + ys(q), "add");
                     check(a.sub(b), &|q| xs(q) - ys(q), "sub");
                     check(a.mul(b), &|q| xs(q) * ys(q), "mul");
+                    check(a.div(b), &|q| xs(q) / ys(q), "div");
                     check(a.sub_by(opaque_one(), b), &|q| xs(q) - ys(q), "sub_by");
                     check(a.add_by(opaque_one(), b), &|q| xs(q) + ys(q), "add_by");
+                    check(V::load(&[xs(0), xs(1), xs(2), xs(3), xs(4)]), &|q| xs(q), "load");
+                    let (fused, factor) = (a.mul_add(b, V::splat(0.75)), |q| xs(q) * ys(q));
+                    let either = |q: usize| {
+                        let got = fused.to_array()[q];
+                        if got == xs(q).mul_add(ys(q), 0.75) { got } else { factor(q) + 0.75 }
+                    };
+                    check(fused, &either, "mul_add");
                     check(a.abs(), &|q| xs(q).abs(), "abs");
                     check(a.min(b), &|q| xs(q).min(ys(q)), "min");
                     check(a.max(b), &|q| xs(q).max(ys(q)), "max");

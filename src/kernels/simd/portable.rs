@@ -29,6 +29,10 @@ impl Vector for Portable {
         Self(f64x2::new([first, lane(1)]))
     }
     #[inline(always)]
+    fn load(values: &[f64]) -> Self {
+        Self(f64x2::new([values[0], values[1]]))
+    }
+    #[inline(always)]
     fn to_array(self) -> [f64; MAX_LANES] {
         let [a, b] = self.0.to_array();
         [a, b, 0.0, 0.0]
@@ -50,8 +54,16 @@ impl Vector for Portable {
         self.add(other)
     }
     #[inline(always)]
+    fn mul_add(self, factor: Self, addend: Self) -> Self {
+        Self(self.0 * factor.0 + addend.0)
+    }
+    #[inline(always)]
     fn mul(self, other: Self) -> Self {
         Self(self.0 * other.0)
+    }
+    #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        Self(self.0 / other.0)
     }
     #[inline(always)]
     fn abs(self) -> Self {

@@ -18,6 +18,10 @@ impl Vector for Scalar {
         Self(lane(0))
     }
     #[inline(always)]
+    fn load(values: &[f64]) -> Self {
+        Self(values[0])
+    }
+    #[inline(always)]
     fn to_array(self) -> [f64; MAX_LANES] {
         [self.0; MAX_LANES]
     }
@@ -42,8 +46,16 @@ impl Vector for Scalar {
         Self(self.0 * other.0)
     }
     #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        Self(self.0 / other.0)
+    }
+    #[inline(always)]
     fn abs(self) -> Self {
         Self(self.0.abs())
+    }
+    #[inline(always)]
+    fn mul_add(self, factor: Self, addend: Self) -> Self {
+        Self(self.0 * factor.0 + addend.0)
     }
     #[inline(always)]
     fn min(self, other: Self) -> Self {

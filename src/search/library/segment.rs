@@ -149,3 +149,78 @@ pub(super) fn rows_of(mask: Mask) -> impl Iterator<Item = usize> {
         })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Shape;
+    use super::*;
+    use crate::kernels::dtw::Metric;
+
+    fn form(steps: usize, normalize: Normalize) -> Form {
+        let shape = Shape { steps, channels: 1, window: None, metric: Metric::Absolute, normalize };
+        Form { shape, plan: None }
+    }
+
+    fn filled(form: &Form, rows: usize, at_once: usize) -> Segment {
+        let mut segment = Segment::default();
+        let values = vec![1.5; form.shape.row()];
+        for start in (0..rows).step_by(at_once) {
+            segment.reserve(form, at_once).unwrap();
+            for row in start..start + at_once {
+                segment.push(form, 3 * row as u64, Row { values: &values, ends_at: row as f64 });
+            }
+        }
+        segment
+    }
+
+    #[test]
+    fn a_full_segment_has_no_room_to_spare() {
+        let form = form(128, Normalize::Zscore);
+        for at_once in [1, 2, 64, 256] {
+            let segment = filled(&form, 256, at_once);
+            let room = (segment.raw.capacity(), segment.normalized.capacity());
+            assert_eq!(room, (256 * 128, 256 * 128), "{at_once} at once");
+            assert_eq!((segment.ordinals.capacity(), segment.ends_at.capacity()), (256, 256));
+        }
+        // One that is not full: twice at most, and never beyond a full one.
+        for rows in 1..256 {
+            let capacity = filled(&form, rows, 1).normalized.capacity() / 128;
+            assert!(rows <= capacity && capacity <= (2 * rows).min(256), "{rows} rows, room for {capacity}");
+        }
+        assert_eq!(filled(&self::form(8, Normalize::None), 16, 16).raw.capacity(), 0);
+    }
+
+    #[test]
+    fn long_patterns_share_a_segment_with_fewer() {
+        let capacity = |steps| Segment::capacity(&form(steps, Normalize::None));
+        assert_eq!([1, 128, 2048, 4096, 1 << 15, 1 << 30].map(capacity), [256, 256, 256, 128, 16, 16]);
+        assert_eq!(
+            Segment::capacity(&Shape { channels: usize::MAX, ..shape(usize::MAX, Normalize::None) }),
+            16
+        );
+    }
+
+    #[test]
+    fn eligible_rows_are_alive_and_have_ended() {
+        let form = form(1, Normalize::None);
+        let mut segment = filled(&form, 200, 1);
+        let dead = [0, 63, 64, 100, 127, 128, 199];
+        dead.iter().for_each(|&row| segment.kill(row));
+        let rows = |as_of| rows_of(segment.eligible(as_of)).collect::<Vec<_>>();
+        let alive = |end: usize| (0..end).filter(|row| !dead.contains(row)).collect::<Vec<_>>();
+        assert_eq!(rows(None), alive(200));
+        for end in [0, 1, 63, 64, 65, 128, 199] {
+            assert_eq!(rows(Some(end as f64)), alive(end + 1), "as of {end}");
+        }
+        assert_eq!(rows(Some(-1.0)), []);
+        assert_eq!(segment.live(), 193);
+        assert_eq!(
+            (segment.find(3 * 62), segment.find(3 * 63), segment.find(3 * 62 + 1)),
+            (Some(62), None, None)
+        );
+
+        let gathered = Segment::gather(&form, &[&segment, &filled(&form, 0, 1)]).unwrap();
+        assert_eq!((gathered.rows(), gathered.live(), gathered.normalized.capacity()), (193, 193, 193));
+        assert!(gathered.ordinals.iter().zip(alive(200)).all(|(&ordinal, row)| ordinal == 3 * row as u64));
+    }
+}
