@@ -77,11 +77,12 @@ const RENEWED = 512
 
 /**
  * The best place of `query` in `series`, every window standardised by itself, in the way of the UCR suite
- * (Rakthanmanon et al. 2012): running sums, a bound from the two samples at either end, then DTW.
+ * (Rakthanmanon et al. 2012): running sums, a bound from the two samples at either end, one from the query's envelope, then DTW.
  */
 export function bestPlace(query, series, window) {
   const length = query.length
   const pattern = standardised(query)
+  const { lowest, highest } = envelope(pattern, window)
   const rows = twoRows(length)
   const normal = new Float64Array(length)
   let best = { start: -1, distance: Infinity }
@@ -109,11 +110,26 @@ export function bestPlace(query, series, window) {
     const [x, y] = [(series[start] - shift) * scale, (series[start + 1] - shift) * scale]
     const [u, v] = [(series[end - 1] - shift) * scale, (series[end] - shift) * scale]
     if (endCosts(pattern, x, y, u, v) >= best.distance) continue
-    for (let i = 0; i < length; i++) normal[i] = (series[start + i] - shift) * scale
+    let bound = 0
+    for (let i = 0; i < length && bound < best.distance; i++) {
+      const value = (series[start + i] - shift) * scale
+      const beyond = value > highest[i] ? value - highest[i] : value < lowest[i] ? lowest[i] - value : 0
+      bound += beyond * beyond
+      normal[i] = value
+    }
+    if (bound >= best.distance) continue
     const distance = abandoningDtw(pattern, normal, 0, window, best.distance, rows)
     if (distance < best.distance) best = { start, distance }
   }
   return best
+}
+
+/** The least and the largest value within `window` samples of each. */
+function envelope(values, window) {
+  const around = (i) => values.subarray(Math.max(0, i - window), i + window + 1)
+  const lowest = Float64Array.from(values, (_, i) => Math.min(...around(i)))
+  const highest = Float64Array.from(values, (_, i) => Math.max(...around(i)))
+  return { lowest, highest }
 }
 
 /** LB_Kim: every path pays for both ends, and then for one of the three cells next to each. */

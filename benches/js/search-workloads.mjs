@@ -1,5 +1,5 @@
 /** The rows about pattern search; see workloads.mjs. Squared cost and z-scores throughout. */
-import { PatternLibrary, StreamMatcher, dtwNearest } from '@neural-trader/midstreamer'
+import { PatternLibrary, StreamMatcher, dtwNearest, subsequenceSearch } from '@neural-trader/midstreamer'
 import { observe, timed } from './latency.mjs'
 import { randomWalk, randomWalks, seededRandom } from './random.mjs'
 
@@ -139,6 +139,28 @@ function overhead({ banded: library, queries }) {
   }
 }
 
+/** Prices in ticks: steps that do not grow with the price, so that the walk is the same from end to end. */
+function tickWalk(length, random) {
+  const out = new Float64Array(length)
+  let price = 10_000
+  for (let i = 0; i < length; i++) out[i] = price += random() + random() + random() - 1.5
+  return out
+}
+
+function subsequence({ bestPlace }) {
+  const [length, window] = [1_000_000, 6] // 5 %
+  const random = seededRandom(25)
+  const [series, query] = [tickWalk(length, random), tickWalk(LENGTH, random)]
+  const value = ({ start, distance }) => [start, distance]
+  return {
+    name: `Best place of ${LENGTH} in ${length}, band of ${window}, z-scores`,
+    contenders: [
+      { name: 'ours: await subsequenceSearch, all threads', run: () => subsequenceSearch(query, series, { ...OPTIONS, window }), value: ([best]) => value(best) },
+      { name: 'JavaScript, in the way of the UCR suite', run: () => bestPlace(query, series, window), value },
+    ],
+  }
+}
+
 let instances = 0
 /** A fresh one for every row, as in workloads.mjs. */
 const freshBaseline = () => import(`./search-baseline.mjs?row=${instances++}`)
@@ -154,5 +176,6 @@ export async function searchWorkloads() {
     stream(bench, SIZE, { limitMs: 1.5 }, await freshBaseline()),
     stream(bench, 1000, { limitMs: 0.25, limitP99Ms: 0.5 }, await freshBaseline()),
     overhead(bench),
+    subsequence(await freshBaseline()),
   ]
 }
