@@ -62,7 +62,7 @@ impl Workload {
         workload
     }
 
-    fn queries(&self) -> impl Iterator<Item = &[f64]> {
+    fn queries(&self) -> impl Iterator<Item = &[f64]> + Clone {
         self.queries.chunks_exact(LENGTH)
     }
 
