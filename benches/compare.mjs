@@ -42,24 +42,39 @@ console.log('Medians, how many times our time (first line of each block) that is
 
 const settings = settingsFor(flags.quick)
 const rows = []
-for (const { name, limitMs, contenders } of await workloads(peers, flags.quick)) {
+for (const { name, limitMs, contenders, measure = interleave } of await workloads(peers, flags.quick)) {
   if (flags.only && !name.includes(flags.only)) continue
   await check({ name, contenders })
-  const row = { name, ...(limitMs === undefined ? {} : { limitMs }), results: await interleave(contenders, settings) }
+  const row = { name, ...(limitMs === undefined ? {} : { limitMs }), results: await measure(contenders, settings) }
   rows.push(row)
   for (const line of rowLines(row)) console.log(line)
 }
 
-const memory = JSON.parse(execFileSync(process.execPath, [fileURLToPath(new URL('js/memory.mjs', import.meta.url))], { encoding: 'utf8' }))
+/** What a script of js/ prints as JSON, from a process of its own. */
+const child = (script, ...args) =>
+  JSON.parse(execFileSync(process.execPath, [fileURLToPath(new URL(`js/${script}`, import.meta.url)), ...args], { encoding: 'utf8' }))
+
+const memory = child('memory.mjs')
 const MEMORY_LIMIT = 2 * 2 ** 20
-const memoryLine =
+const notes = [
   `Memory: a distance of ${memory.length} x ${memory.length} raises the process by ${(memory.grownBytes / 2 ** 20).toFixed(2)} MiB ` +
-  `beyond its inputs (${memory.how}); goal below 2 MiB: ${memory.grownBytes < MEMORY_LIMIT ? 'yes' : 'no'}`
-console.log(`\n${memoryLine}`)
+    `beyond its inputs (${memory.how}); goal below 2 MiB: ${memory.grownBytes < MEMORY_LIMIT ? 'yes' : 'no'}`,
+]
+
+const LIBRARY_MEMORY_LIMIT = 3.6
+const libraryMemory = ['none', 'zscore'].map((normalize) => child('library-memory.mjs', normalize))
+for (const { normalize, patterns, length, rawBytes, grownBytes, how } of libraryMemory) {
+  const share = grownBytes / rawBytes
+  notes.push(
+    `Memory: a library of ${patterns} x ${length}, normalize '${normalize}', holds ${share.toFixed(2)} x the bytes of its values (${how}); ` +
+      `goal below ${LIBRARY_MEMORY_LIMIT} x: ${share < LIBRARY_MEMORY_LIMIT ? 'yes' : 'no'}`,
+  )
+}
+console.log(`\n${notes.join('\n')}`)
 
 facts.loadAverageAfter = loadavg().map((load) => Number(load.toFixed(2)))
-if (flags.json) writeFileSync(flags.json, `${JSON.stringify({ facts, rows, memory }, null, 2)}\n`)
+if (flags.json) writeFileSync(flags.json, `${JSON.stringify({ facts, rows, memory, libraryMemory }, null, 2)}\n`)
 if (flags.record) {
-  const file = writeRecord({ title: 'Comparison with JavaScript peers', facts, rows, notes: [memoryLine], extra: { memory } })
+  const file = writeRecord({ title: 'Comparison with JavaScript peers', facts, rows, notes, extra: { memory, libraryMemory } })
   console.log(`Recorded in ${file}.md and .json`)
 }

@@ -27,13 +27,23 @@ export const time = (ms) =>
 
 const factor = (ratio) => `${ratio >= 100 ? ratio.toFixed(0) : ratio >= 10 ? ratio.toFixed(1) : ratio.toFixed(2)} x`
 
+const limit = (ms) => (ms >= 0.1 ? `${ms} ms` : `${ms * 1000} us`)
+const met = (yes) => (yes ? 'yes' : 'no')
+
+/** What was aimed at, and whether this run is there. */
 function verdict(row, contender, index) {
-  if (index === 0 && row.limitMs !== undefined) {
-    return `below ${row.limitMs} ms: ${contender.ms < row.limitMs ? 'yes' : 'no'}`
-  }
-  if (contender.goal === undefined) return ''
-  return `${contender.goal} x: ${contender.ratio >= contender.goal ? 'yes' : 'no'}`
+  const { ms, p99Ms, ratio, goal, atMost, limitP99Ms } = contender
+  const limitMs = contender.limitMs ?? (index === 0 ? row.limitMs : undefined)
+  return [
+    ...(limitMs === undefined ? [] : [`below ${limit(limitMs)}: ${met(ms < limitMs)}`]),
+    ...(limitP99Ms === undefined ? [] : [`p99 below ${limit(limitP99Ms)}: ${met(p99Ms < limitP99Ms)}`]),
+    ...(goal === undefined || index === 0 ? [] : [`${goal} x: ${met(ratio >= goal)}`]),
+    ...(atMost === undefined ? [] : [`at most ${atMost} x: ${met(ratio <= atMost)}`]),
+  ].join(', ')
 }
+
+/** The row was measured call by call. */
+const hasQuantiles = (row) => row.results[0].p99Ms !== undefined
 
 /** One block of lines a row, for a terminal. */
 export function rowLines(row) {
@@ -42,7 +52,8 @@ export function rowLines(row) {
     row.name,
     ...row.results.map((contender, i) => {
       const [ratio, best] = i === 0 ? ['', ''] : [factor(contender.ratio), factor(contender.bestRatio)]
-      return `  ${contender.name.padEnd(42)} ${time(contender.ms).padStart(10)} ${ratio.padStart(10)} ${best.padStart(10)}  ${verdict(row, contender, i)}`.trimEnd()
+      const p99 = hasQuantiles(row) ? ` ${`p99 ${time(contender.p99Ms)}`.padStart(14)}` : ''
+      return `  ${contender.name.padEnd(42)} ${time(contender.ms).padStart(10)}${p99} ${ratio.padStart(10)} ${best.padStart(10)}  ${verdict(row, contender, i)}`.trimEnd()
     }),
   ]
 }
@@ -53,20 +64,27 @@ function inWords(value) {
   return Object.entries(value).map(([name, version]) => `${name} ${version}`).join(', ')
 }
 
+function table(row) {
+  const quantiles = hasQuantiles(row)
+  const columns = ['contender', 'median', ...(quantiles ? ['p99'] : []), 'times ours', 'fastest round', ...(quantiles ? ['p99'] : []), 'times ours', 'goal']
+  const cells = (contender, i) => [
+    contender.name,
+    time(contender.ms),
+    ...(quantiles ? [time(contender.p99Ms)] : []),
+    i === 0 ? '1' : factor(contender.ratio),
+    time(contender.bestMs),
+    ...(quantiles ? [time(contender.bestP99Ms)] : []),
+    i === 0 ? '1' : factor(contender.bestRatio),
+    verdict(row, contender, i),
+  ]
+  const line = (texts) => `| ${texts.join(' | ')} |`
+  const rules = columns.map((_, at) => (at === 0 || at === columns.length - 1 ? '---' : '---:'))
+  return [line(columns), line(rules), ...row.results.map((contender, i) => line(cells(contender, i)))]
+}
+
 function markdown(title, facts, rows, notes) {
   const factLines = Object.entries(facts).map(([name, value]) => `| ${name} | ${inWords(value)} |`)
-  const blocks = rows.flatMap((row) => [
-    '',
-    `## ${row.name}`,
-    '',
-    '| contender | median | times ours | fastest round | times ours | goal |',
-    '| --- | ---: | ---: | ---: | ---: | --- |',
-    ...row.results.map(
-      (contender, i) =>
-        `| ${contender.name} | ${time(contender.ms)} | ${i === 0 ? '1' : factor(contender.ratio)} | ` +
-        `${time(contender.bestMs)} | ${i === 0 ? '1' : factor(contender.bestRatio)} | ${verdict(row, contender, i)} |`,
-    ),
-  ])
+  const blocks = rows.flatMap((row) => ['', `## ${row.name}`, '', ...table(row)])
   return [
     `# ${title}`,
     '',

@@ -7,14 +7,16 @@ import { runInNewContext } from 'node:vm'
 import { setFlagsFromString } from 'node:v8'
 
 setFlagsFromString('--expose-gc')
-const collectGarbage = runInNewContext('gc')
+export const collectGarbage = runInNewContext('gc')
 
 /**
  * @typedef {object} Contender
  * @property {string} name
  * @property {() => unknown} run        one repetition; a Promise is awaited
  * @property {(repetitions: number) => Promise<{ ms: number }>} [sample]  times itself (another process)
+ * @property {number} [units]           what times are for one of, where a repetition does several (searches); default 1
  * @property {number} [goal]            ratio to ours that the project aims at
+ * @property {number} [atMost]          the same from above: another way that should not take longer than that
  */
 
 export const median = (values) => {
@@ -54,8 +56,8 @@ async function calibrate(contender, { sampleMs, slowMs, slowRounds, rounds }) {
 /**
  * Times the contenders against the first of them.
  * @param {Contender[]} contenders
- * @returns {Promise<{ name: string, ms: number, ratio: number, bestMs: number, bestRatio: number, goal?: number, repetitions: number, rounds: number, spread: [number, number] }[]>}
- *   `ms` is the median of one repetition, `ratio` how many times the first contender's time it is, `spread` the least and largest of those
+ * @returns {Promise<{ name: string, ms: number, ratio: number, bestMs: number, bestRatio: number, goal?: number, atMost?: number, repetitions: number, rounds: number, spread: [number, number] }[]>}
+ *   `ms` is the median of one unit of a repetition, `ratio` how many times the first contender's time it is, `spread` the least and largest of those
  *   ratios; `bestMs` is the fastest round and `bestRatio` compares fastest rounds, which a busy neighbour disturbs least
  */
 export async function interleave(contenders, settings) {
@@ -64,7 +66,8 @@ export async function interleave(contenders, settings) {
   entries[0].rounds = settings.rounds // every ratio needs it
   for (let round = 0; round < settings.rounds; round++) {
     for (const entry of entries) {
-      if (round < entry.rounds) entry.ms.push((await sampleOf(entry.contender, entry.repetitions)) / entry.repetitions)
+      const { contender, repetitions, ms } = entry
+      if (round < entry.rounds) ms.push((await sampleOf(contender, repetitions)) / (repetitions * (contender.units ?? 1)))
     }
   }
   const [first] = entries
@@ -78,6 +81,7 @@ export async function interleave(contenders, settings) {
       bestMs: Math.min(...entry.ms),
       bestRatio: Math.min(...entry.ms) / firstBest,
       ...(entry.contender.goal === undefined ? {} : { goal: entry.contender.goal }),
+      ...(entry.contender.atMost === undefined ? {} : { atMost: entry.contender.atMost }),
       repetitions: entry.repetitions,
       rounds: entry.ms.length,
       spread: [Math.min(...ratios), Math.max(...ratios)],

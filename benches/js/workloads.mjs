@@ -5,8 +5,12 @@
 import { dtw, dtwAlign, dtwBatch, dtwSync, lcs, lcsMatrix, lcsSync } from '@neural-trader/midstreamer'
 import { peerVersions } from './peers.mjs'
 import { randomWalk, randomWalks, seededRandom, signals, symbols } from './random.mjs'
+import { searchWorkloads } from './search-workloads.mjs'
 
-/** @typedef {{ name: string, contenders: import('./rounds.mjs').Contender[], limitMs?: number, quick?: boolean }} Row */
+/**
+ * `measure` is `interleave` unless the row says otherwise.
+ * @typedef {{ name: string, contenders: import('./rounds.mjs').Contender[], limitMs?: number, quick?: boolean, measure?: typeof import('./rounds.mjs').interleave }} Row
+ */
 
 const MIDSTREAMER = `midstreamer ${peerVersions.midstreamer}`
 const NEURAL_TRADER = `neural-trader ${peerVersions['neural-trader']}`
@@ -165,6 +169,7 @@ export async function workloads(peers, quick) {
     bandedPair(128, 13, peers, await freshBaseline()),
     batch(peers, await freshBaseline()),
     strategyMatrix(peers, await freshBaseline()),
+    ...(await searchWorkloads()),
   ]
   for (const length of [1000, 10000]) {
     for (const alphabet of [4, 100, 5000]) rows.push(commonSubsequence(length, alphabet, peers, await freshBaseline()))
