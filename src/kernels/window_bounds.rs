@@ -15,37 +15,15 @@
 //! Costs of several channels are added, so bounds are too. Totals are in units of the sum along the path: of `|x - y|`, or
 //! of `(x - y)^2` when not `absolute`.
 
-use super::band::Band;
-use super::envelope::envelope;
+mod terms;
+
 use super::normalize::Normalize;
 use super::rolling::{DEVIATION, Rolling, Span, reserve};
 use super::simd::{Kernel, Vector};
 use super::{Interrupt, KernelError};
 use crate::series::Series;
 use std::ops::Range;
-
-/// What one sample or segment is compared with: it costs what is above `half` in its distance from `middle`.
-#[derive(Debug, Clone, Copy)]
-struct Term {
-    /// Time step of the window at which it begins.
-    at: usize,
-    middle: f64,
-    half: f64,
-}
-
-/// Segments of `2^level` samples.
-struct Segments {
-    level: usize,
-    terms: Vec<Term>,
-}
-
-/// What the windows of one channel are compared with.
-struct ChannelTerms {
-    coarse: Vec<Segments>,
-    fine: Vec<Term>,
-    /// The inner values of the query, those first that cost most windows most.
-    reverse: Vec<(usize, f64)>,
-}
+use terms::{ChannelTerms, LEVELS};
 
 /// A query, ready to be compared with windows.
 pub(crate) struct WindowBounds {
@@ -63,10 +41,6 @@ pub(crate) struct WindowBounds {
 
 /// Segments a coarse bound aims at: at least so many, fewer than twice as many and a few for what is left over.
 const SEGMENTS: usize = 16;
-
-/// Levels of segments of a coarse bound. What they leave over of a window, less than a hundredth of it, is no part of the
-/// bound, which takes a few means for each sample then, however long the query is.
-const LEVELS: usize = 4;
 
 /// Samples of the fine bound between two looks at the threshold.
 const FINE_STEP: usize = 16;
@@ -154,66 +128,6 @@ impl WindowBounds {
             rolling.fill::<V>(span, self.normalize, levels.clone(), interrupt)?;
         }
         Ok(())
-    }
-}
-
-impl ChannelTerms {
-    fn new(query: &[f64], radius: usize, top: usize, interrupt: Interrupt<'_>) -> Result<Self, KernelError> {
-        let steps = query.len();
-        let (mut lower, mut upper) = (Vec::new(), Vec::new());
-        reserve(&mut lower, steps)?;
-        reserve(&mut upper, steps)?;
-        envelope(query, steps, Band::new(Some(radius), steps, steps), &mut lower, &mut upper);
-        interrupt.check()?;
-        let term = |at: usize, low: f64, high: f64| Term {
-            at,
-            middle: 0.5 * low + 0.5 * high,
-            half: 0.5 * high - 0.5 * low,
-        };
-        let mut ends = vec![term(0, query[0], query[0])];
-        if steps > 1 {
-            ends.push(term(steps - 1, query[steps - 1], query[steps - 1]));
-        }
-        let inner = 1..steps.max(2) - 1;
-
-        let mut fine = Vec::new();
-        reserve(&mut fine, steps)?;
-        fine.extend_from_slice(&ends);
-        fine.extend(inner.clone().map(|at| term(at, lower[at], upper[at])));
-        // What is far from the mean costs most windows most.
-        let mean = query.iter().map(|x| x / steps as f64).sum::<f64>();
-        let far = |term: &Term| (term.middle - mean).abs() - term.half;
-        fine[ends.len()..].sort_unstable_by(|a, b| far(b).total_cmp(&far(a)).then(a.at.cmp(&b.at)));
-        interrupt.check()?;
-
-        let mut reverse: Vec<(usize, f64)> = Vec::new();
-        reserve(&mut reverse, steps)?;
-        reverse.extend(inner.clone().map(|at| (at, query[at])));
-        let far = |value: f64| (value - mean).abs();
-        reverse.sort_unstable_by(|a, b| far(b.1).total_cmp(&far(a.1)).then(a.0.cmp(&b.0)));
-        interrupt.check()?;
-
-        let mut coarse: Vec<Segments> = Vec::new();
-        let mut at = inner.start;
-        for level in (0..=top).rev().take(LEVELS) {
-            let p = 1 << level;
-            let share = 1.0 / p as f64;
-            let mut terms = Vec::new();
-            while inner.end - at >= p {
-                let mean = |bound: &[f64]| bound[at..at + p].iter().map(|x| x * share).sum::<f64>();
-                terms.push(term(at, mean(&lower), mean(&upper)));
-                at += p;
-            }
-            coarse.push(Segments { level, terms });
-        }
-        match coarse.last_mut() {
-            Some(samples) if samples.level == 0 => {
-                samples.terms.splice(0..0, ends);
-            }
-            _ => coarse.push(Segments { level: 0, terms: ends }),
-        }
-        coarse.retain(|segments| !segments.terms.is_empty());
-        Ok(Self { coarse, fine, reverse })
     }
 }
 
