@@ -47,7 +47,7 @@ export declare class NativeLibrary {
   /** Copies the values as they were added to `out`; false when there is no such pattern. */
   values(ordinal: number, out: Float64Array): boolean
   /**
-   * Searches on this thread. Writes the `n` patterns found as (ordinal, distance) to the beginning of `out`, the
+   * Searches while this thread waits, on it or, in a large library, on several others. Writes the `n` patterns found as (ordinal, distance) to the beginning of `out`, the
    * stats after them, and returns `n`. `as_of` NaN: none. `hints` are (ordinal, anything).
    */
   searchSync(query: Float64Array, k: number, maxDistance: number, asOf: number, hints: Float64Array, out: Float64Array): number

@@ -15,6 +15,7 @@
 //! Costs of several channels are added, so bounds are too. Totals are in units of the sum along the path: of `|x - y|`, or
 //! of `(x - y)^2` when not `absolute`.
 
+use super::band::Band;
 use super::envelope::envelope;
 use super::normalize::Normalize;
 use super::rolling::{DEVIATION, Rolling, Span};
@@ -137,7 +138,7 @@ impl ChannelTerms {
     fn new(query: &[f64], radius: usize, levels: usize) -> Self {
         let steps = query.len();
         let (mut lower, mut upper) = (Vec::new(), Vec::new());
-        envelope(query, radius, radius, &mut lower, &mut upper);
+        envelope(query, steps, Band::new(Some(radius), steps, steps), &mut lower, &mut upper);
         let term = |at: usize, low: f64, high: f64| Term {
             at,
             middle: 0.5 * low + 0.5 * high,

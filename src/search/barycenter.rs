@@ -172,18 +172,18 @@ impl Part {
     }
 }
 
-/// Where squares would overflow: the series divided by a power of two, and its exponent. The centre scales with the
+/// Where squares would overflow or vanish: the series divided by a power of two, and its exponent. The centre scales with the
 /// series; only values that are 2^-500 times the largest, or less, lose bits.
 fn scaled_down(series: &Candidates) -> Option<(Candidates, i32)> {
     let values = || (0..series.len()).map(|index| series.get(index).values());
     let largest = values().flatten().fold(0.0_f64, |largest, x| largest.max(x.abs()));
     let (_, exponent) = libm::frexp(largest);
-    // The sum of 2^100 squares of values below 2^450 is in range.
-    if exponent <= 450 {
+    // The sum of 2^100 squares of values below 2^450 is in range, and the squares above 2^-450 are not subnormal.
+    if exponent.abs() <= 450 || largest == 0.0 {
         return None;
     }
     let scaled: Vec<Vec<f64>> =
         values().map(|values| values.iter().map(|x| libm::ldexp(*x, -exponent)).collect()).collect();
     let list = scaled.iter().map(Vec::as_slice);
-    Some((Candidates::from_list("series", list, 1).expect("values that shrink stay finite"), exponent))
+    Some((Candidates::from_list("series", list, 1).expect("values of at most 1 are finite"), exponent))
 }

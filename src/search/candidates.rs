@@ -1,5 +1,6 @@
 //! The candidates of a batch: one block of equal lengths, or a list of any lengths. Checked when they are made.
 
+use crate::kernels::KernelError;
 use crate::kernels::normalize::Normalize;
 use crate::series::{InputError, Series, check_finite};
 use rayon::prelude::*;
@@ -90,14 +91,17 @@ impl Candidates {
     }
 
     /// Each candidate normalised by itself; borrowed where there is nothing to do.
-    pub(super) fn normalized(&self, how: Normalize) -> Cow<'_, Self> {
+    pub(super) fn normalized(&self, how: Normalize) -> Result<Cow<'_, Self>, KernelError> {
         if how == Normalize::None {
-            return Cow::Borrowed(self);
+            return Ok(Cow::Borrowed(self));
         }
-        let mut copy = self.clone();
+        let (mut values, bytes) = (Vec::new(), self.values.len() * size_of::<f64>());
+        values.try_reserve_exact(self.values.len()).map_err(|_| KernelError::OutOfMemory { bytes })?;
+        values.extend_from_slice(&self.values);
+        let mut copy = Self { values, ends: self.ends.clone(), channels: self.channels };
         let channels = self.channels;
         copy.values_mut().into_par_iter().for_each(|values| how.apply_in_place(values, channels));
-        Cow::Owned(copy)
+        Ok(Cow::Owned(copy))
     }
 
     /// The values of each candidate, to be changed in place; they must stay finite.

@@ -21,7 +21,7 @@ pub enum CorrelationMethod {
 /// All pairwise distances, row-major `len x len`: symmetric, zeros on the diagonal, infinity beyond
 /// `options.max_distance`. Progress counts pairs. More than [`super::MAX_MATRIX_VALUES`] values: `TooLarge`.
 pub fn dtw_matrix(series: &Candidates, options: &DtwOptions, job: &Job) -> Result<Vec<f64>, KernelError> {
-    let (series, options) = (&*series.normalized(options.normalize), &normalized(options));
+    let (series, options) = (&*series.normalized(options.normalize)?, &normalized(options));
     upper_triangle(series, 0.0, Mirror::Same, job, |row, later, out| {
         dtw::batch(Level::best(), row, later, options, out, job.interrupt())
     })
@@ -32,7 +32,7 @@ pub fn dtw_matrix(series: &Candidates, options: &DtwOptions, job: &Job) -> Resul
 /// pairs. `TooLarge` as for [`dtw_matrix`] and [`dtw::align`].
 pub fn lag_matrix(series: &Candidates, options: &DtwOptions, job: &Job) -> Result<Vec<f64>, KernelError> {
     check_alignments(series, options)?;
-    let (series, options) = (&*series.normalized(options.normalize), &normalized(options));
+    let (series, options) = (&*series.normalized(options.normalize)?, &normalized(options));
     upper_triangle(series, 0.0, Mirror::Negated, job, |row, later, out| {
         let found = |k: usize, alignment: dtw::Alignment| out[k] = alignment.lag();
         dtw::align_batch(Level::best(), row, later, options, found, job.interrupt())
@@ -56,7 +56,7 @@ pub fn correlation_matrix(
         check_alignments(series, options)?;
     }
     // The correlation of one channel does not notice how the series were scaled: these values serve for both.
-    let (series, options) = (&*series.normalized(options.normalize), &normalized(options));
+    let (series, options) = (&*series.normalized(options.normalize)?, &normalized(options));
     let channels = series.channels();
     upper_triangle(series, 1.0, Mirror::Same, job, |row, later, out| {
         if method == CorrelationMethod::Pearson {

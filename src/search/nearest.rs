@@ -32,7 +32,7 @@ pub fn dtw_nearest(
 ) -> Result<Vec<Neighbor>, KernelError> {
     let normalized = options.normalize.apply(query);
     let query = Series::trusted(&normalized, query.channels());
-    let candidates = &*candidates.normalized(options.normalize);
+    let candidates = &*candidates.normalized(options.normalize)?;
     let pool = Listed::new(candidates, options);
     let (nearest, _) = cascade::nearest(&pool, query, options, k, &[], true, job)?;
     Ok(nearest.into_iter().map(|Ranked { key, index }| Neighbor { index, distance: key }).collect())

@@ -1,10 +1,10 @@
 //! Nearest-neighbour searches large enough to be screened, against sorting all distances: the same candidates with
 //! the same bits, for every kind of data, k, bound, eligibility and number of threads.
 
-use midstreamer::kernels::Interrupt;
 use midstreamer::kernels::dtw::{self, DtwOptions, Metric};
 use midstreamer::kernels::normalize::Normalize;
 use midstreamer::kernels::simd::Level;
+use midstreamer::kernels::{Interrupt, KernelError};
 use midstreamer::search::library::{Library, Names, Row, Shape};
 use midstreamer::search::{Candidates, Job, dtw_nearest};
 use midstreamer::series::Series;
@@ -51,6 +51,7 @@ impl Random {
                     }
                 }
                 Kind::Constant => start.round(),
+                Kind::Tiny => 1.6e-162 * (3.0 * self.signed()).round(),
             })
             .collect()
     }
@@ -66,6 +67,7 @@ enum Kind {
     Coarse,
     Wild,
     Constant,
+    Tiny,
 }
 
 /// A search and what it is in.
@@ -126,6 +128,7 @@ fn cases() -> impl Strategy<Value = Case> {
         Just(Kind::Coarse),
         Just(Kind::Wild),
         Just(Kind::Constant),
+        Just(Kind::Tiny),
     ];
     let metric = prop_oneof![Just(Metric::Absolute), Just(Metric::Squared), Just(Metric::Euclidean)];
     let normalize = prop_oneof![Just(Normalize::None), Just(Normalize::Zscore), Just(Normalize::Minmax)];
@@ -135,7 +138,7 @@ fn cases() -> impl Strategy<Value = Case> {
     let bound_rank = prop_oneof![Just(None), (0..20_usize).prop_map(Some)];
     (
         (any::<u64>(), kind, steps.clone(), steps, any::<bool>()),
-        (150..700_usize, any::<bool>(), k, bound_rank),
+        (prop_oneof![1 => 1..150_usize, 3 => 150..700_usize], any::<bool>(), k, bound_rank),
         (window, metric, normalize),
     )
         .prop_map(
@@ -179,7 +182,7 @@ proptest! {
         let ranking = case.ranking(&query, &block);
         let max_distance = case.max_distance(&ranking);
         // Every third pattern ends later than the search looks, every seventh nobody knows when.
-        let ends_at = |index: usize| if index % 7 == 0 { f64::NAN } else { (index % 3) as f64 };
+        let ends_at = |index: usize| if index.is_multiple_of(7) { f64::NAN } else { (index % 3) as f64 };
         let rows: Vec<Row<'_>> = (block.chunks(case.steps).enumerate())
             .map(|(index, values)| Row { values, ends_at: ends_at(index) })
             .collect();
@@ -197,7 +200,7 @@ proptest! {
 
         let query = Series::new("query", &query, 1).unwrap();
         for (snapshot, as_of) in [(&before, None), (&before, Some(1.0)), (&after, None), (&after, Some(1.0))] {
-            let alive = |index: usize| std::ptr::eq(snapshot, &before) || index % removed != 0;
+            let alive = |index: usize| std::ptr::eq(snapshot, &before) || !index.is_multiple_of(removed);
             let eligible = |index: usize| alive(index) && as_of.is_none_or(|as_of| ends_at(index) <= as_of);
             let within = ranking.iter().copied().filter(|&(distance, index)| distance <= max_distance && eligible(index));
             let want = bits(within.take(case.k));
@@ -241,5 +244,69 @@ fn a_cancelled_search_ends() {
     let job = Job::new();
     job.cancel();
     let error = dtw_nearest(query, &candidates, &DtwOptions::default(), 3, &job).unwrap_err();
-    assert_eq!(error, midstreamer::kernels::KernelError::Interrupted);
+    assert_eq!(error, KernelError::Interrupted);
+}
+
+/// Squares of such differences are subnormal: the total of f64 is not near the total in real numbers.
+#[test]
+fn subnormal_squares_are_ranked_as_they_are_computed() {
+    let steps = 64;
+    let mut block = vec![3e-160; 300 * steps];
+    for (i, x) in block[..steps].iter_mut().enumerate() {
+        *x = if i % 2 == 0 { 1.56e-162 } else { -1.56e-162 };
+    }
+    block[40 * steps..41 * steps].fill(1.56e-162);
+    block[50 * steps..51 * steps].fill(0.0);
+    block[50 * steps + 9] = 1.6e-162;
+    let candidates = Candidates::from_block("candidates", block, steps, 1).unwrap();
+    let query = Series::new("query", &[0.0; 64], 1).unwrap();
+    let options = DtwOptions { metric: Metric::Squared, window: Some(0), ..DtwOptions::default() };
+    let indices = |options: &DtwOptions, k: usize| -> Vec<usize> {
+        let found = dtw_nearest(query, &candidates, options, k, &Job::new()).unwrap();
+        found.into_iter().map(|near| near.index).collect()
+    };
+    assert_eq!(indices(&options, 1), [0]);
+    assert_eq!(indices(&options, 3), [0, 40, 50]);
+    assert_eq!(indices(&DtwOptions { max_distance: 0.0, ..options }, 5), [0, 40]);
+}
+
+/// The first sweeps run without a bound, over matrices of any size.
+#[test]
+fn a_sweep_of_long_series_is_left_in_the_middle() {
+    let steps = 20_000;
+    let mut random = Random(11);
+    let block: Vec<f64> = (0..40).flat_map(|_| random.series(Kind::Noise, steps)).collect();
+    let query = random.series(Kind::Noise, steps);
+    let candidates = Candidates::from_block("candidates", block, steps, 1).unwrap();
+    let query = Series::new("query", &query, 1).unwrap();
+    let job = Job::new();
+    std::thread::scope(|scope| {
+        let search = scope.spawn(|| dtw_nearest(query, &candidates, &DtwOptions::default(), 1, &job));
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        job.cancel();
+        assert_eq!(search.join().unwrap(), Err(KernelError::Interrupted));
+    });
+}
+
+/// A first pattern that stands still must not decide that none of the others can be screened.
+#[test]
+fn a_flat_first_pattern_sets_no_scale() {
+    let mut random = Random(13);
+    let flat: Vec<f64> = (0..64).map(|i| if i == 40 { 100.0_f64.next_up() } else { 100.0 }).collect();
+    let block: Vec<f64> =
+        flat.into_iter().chain((1..2000).flat_map(|_| random.series(Kind::Walk, 64))).collect();
+    let rows: Vec<Row<'_>> = block.chunks(64).map(|values| Row { values, ends_at: f64::NAN }).collect();
+    let shape = Shape {
+        steps: 64,
+        channels: 1,
+        window: Some(6),
+        metric: Metric::Squared,
+        normalize: Normalize::None,
+    };
+    let mut library = Library::new(shape);
+    library.add(Names::List("patterns"), &rows).unwrap();
+    let query = random.series(Kind::Walk, 64);
+    let query = Series::new("query", &query, 1).unwrap();
+    let (_, stats) = library.snapshot().nearest(query, 1, f64::INFINITY, None, &[], &Job::new()).unwrap();
+    assert!(stats.computed < 20, "{stats:?}");
 }

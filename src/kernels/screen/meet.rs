@@ -6,6 +6,7 @@
 
 use super::sweep::Sweep;
 use super::{Absolute, Cost, Squared, Target, lanes, outside};
+use crate::kernels::Interrupt;
 use crate::kernels::simd::{Singles, SinglesKernel, WIDTH, prefetch};
 
 /// A candidate that is screened: its scaled values and their largest magnitude.
@@ -37,13 +38,16 @@ pub(crate) trait Meeting {
     fn met(&mut self, id: u32, met: Met);
 }
 
-/// Sweeps group after group.
-pub(crate) struct Meetings<'a, M> {
+/// Sweeps group after group. (Of whatever search: it is asked a few times a group, and one sweep compiled for all
+/// of them is enough.)
+pub(crate) struct Meetings<'a> {
     pub(crate) target: &'a Target,
-    pub(crate) meeting: &'a mut M,
+    pub(crate) meeting: &'a mut dyn Meeting,
+    /// Ends the run early; whoever raises it knows.
+    pub(crate) interrupt: Interrupt<'a>,
 }
 
-impl<M: Meeting> SinglesKernel for Meetings<'_, M> {
+impl SinglesKernel for Meetings<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -52,10 +56,10 @@ impl<M: Meeting> SinglesKernel for Meetings<'_, M> {
     }
 }
 
-impl<M: Meeting> Meetings<'_, M> {
+impl Meetings<'_> {
     #[inline(always)]
     fn all<S: Singles, C: Cost>(self) {
-        let Self { target, meeting } = self;
+        let Self { target, meeting, interrupt } = self;
         let (mut ids, mut next_ids) = ([0; WIDTH], [0; WIDTH]);
         let mut both = Both::<S>::new(target);
         let mut count = meeting.next(&mut ids);
@@ -68,7 +72,7 @@ impl<M: Meeting> Meetings<'_, M> {
                 std::array::from_fn(|q| meeting.candidate(ids[q.min(count - 1)]));
             both.load(group);
             let bound = meeting.bound();
-            if let Some(costs) = both.meet::<C>(target, bound) {
+            if let Some(costs) = both.meet::<C>(target, bound, interrupt) {
                 let floors = target.floor(costs, both.largest).to_array();
                 let (costs, largest) = (costs.to_array(), both.largest.to_array());
                 for q in 0..count {
@@ -82,6 +86,9 @@ impl<M: Meeting> Meetings<'_, M> {
         }
     }
 }
+
+/// Vector cells between two looks at the interrupt, about: some hundred microseconds.
+const POLL_CELLS: usize = 1 << 18;
 
 /// Both sweeps of one group, and its values.
 struct Both<S> {
@@ -120,9 +127,9 @@ impl<S: Singles> Both<S> {
         self.largest = S::from_array(&std::array::from_fn(|q| group[q].largest));
     }
 
-    /// The computed costs of the lanes, infinite for those above their ceiling; none when all are.
+    /// The computed costs of the lanes, infinite for those above their ceiling; none when all are, or when interrupted.
     #[inline(always)]
-    fn meet<C: Cost>(&mut self, target: &Target, bound: f64) -> Option<S> {
+    fn meet<C: Cost>(&mut self, target: &Target, bound: f64, interrupt: Interrupt<'_>) -> Option<S> {
         let (m, last) = (target.rows, target.rows - 1);
         let zero = S::splat(0.0);
         let ceiling = target.ceiling(bound, self.largest);
@@ -143,6 +150,7 @@ impl<S: Singles> Both<S> {
         self.forward.restart(start_cost);
         self.backward.restart(end_cost);
         let half = m / 2;
+        let mut cells = 0;
         macro_rules! step {
             (forward, $k:literal) => {{
                 // Before its first block a sweep has seen its corner, that is one row.
@@ -169,8 +177,8 @@ impl<S: Singles> Both<S> {
         macro_rules! blocks {
             ($k:literal) => {
                 loop {
-                    let ahead = self.forward.rows() + $k <= half;
-                    let behind = self.backward.rows() + $k <= m - half;
+                    let ahead = half - self.forward.rows() >= $k;
+                    let behind = m - half - self.backward.rows() >= $k;
                     if ahead {
                         step!(forward, $k);
                     }
@@ -179,6 +187,11 @@ impl<S: Singles> Both<S> {
                     }
                     if !ahead && !behind {
                         break;
+                    }
+                    cells += 2 * $k * (self.forward.alive().len() + self.backward.alive().len());
+                    if cells > POLL_CELLS {
+                        cells = 0;
+                        interrupt.check().ok()?;
                     }
                 }
             };

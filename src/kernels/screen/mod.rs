@@ -18,7 +18,8 @@
 //! cost of a path in real numbers and `v` its cost as computed here. For absolute costs
 //! `v <= (D + e P)(1 + c)` with `c = (4 P + 16) u`; for squared ones, by Minkowski's inequality over the pairs of the path,
 //! `v <= (sqrt(D) + e sqrt(P))^2 (1 + c)`, and the same the other way round. Everything is padded beyond that:
-//! `e` is doubled and an addend covers underflow. Values too large for f32 arithmetic are refused by [`Scale`].
+//! `e` is doubled and an addend covers underflow, here and in the total that f64 computes (whose other errors,
+//! `2^-53` for each operation, vanish beside `c`). Values too large for f32 arithmetic are refused by [`Scale`].
 
 mod meet;
 mod summary;
@@ -29,6 +30,7 @@ pub(crate) use summary::{Summary, SummaryBounds};
 
 use super::band::Band;
 use super::dtw::Metric;
+use super::envelope::envelope;
 use super::simd::{Singles, WIDTH};
 
 /// Fewer steps than this are not worth a bound, and the stages count on as many.
@@ -54,17 +56,20 @@ impl Scale {
     /// For values around `offset` that mostly differ from it by less than `spread`.
     pub(crate) fn new(offset: f64, spread: f64) -> Self {
         let (_, exponent) = libm::frexp(spread);
-        // Neither the factor nor its square may leave the range of f64.
-        let factor = libm::ldexp(1.0, -exponent.clamp(-500, 500));
+        // The square of the factor must not leave the range of f64; and what f64 loses where squares are subnormal,
+        // 2^-1075 a pair, must stay far below TINY once it is scaled.
+        let factor = libm::ldexp(1.0, -exponent.clamp(-400, 500));
         Self { offset, factor: if spread > 0.0 { factor } else { 1.0 } }
     }
 
     /// For values like these.
     pub(crate) fn of(values: &[f64]) -> Self {
-        let halves = values.iter().fold(0.0, |sum, x| sum + x / values.len() as f64);
-        let spread = values.iter().fold(0.0_f64, |spread, x| spread.max((x - halves).abs()));
-        if halves.is_finite() && spread.is_finite() {
-            Self::new(halves, spread)
+        let mean = values.iter().fold(0.0, |sum, x| sum + x / values.len() as f64);
+        let spread = values.iter().fold(0.0_f64, |spread, x| spread.max((x - mean).abs()));
+        // A series that stands still says nothing about how far others move.
+        let spread = spread.max(mean.abs() * UNIT);
+        if mean.is_finite() && spread.is_finite() {
+            Self::new(mean, spread)
         } else {
             Self::new(0.0, f64::MAX)
         }
@@ -121,7 +126,10 @@ impl Target {
         }
         let band = Band::new(window, rows, query.len());
         let (mut lower, mut upper) = (Vec::new(), Vec::new());
-        envelope(&singles, band, rows, &mut lower, &mut upper);
+        envelope(&singles, rows, band, &mut lower, &mut upper);
+        for row in [0, rows - 1] {
+            (lower[row], upper[row]) = (f32::NEG_INFINITY, f32::INFINITY);
+        }
         let largest = singles.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
         let reversed = singles.iter().rev().copied().collect();
         // Pairs of the longest path.
@@ -207,46 +215,6 @@ impl Cost for Squared {
 #[inline(always)]
 fn outside<S: Singles>(x: S, lower: S, upper: S) -> S {
     x.sub(x.max(lower).min(upper))
-}
-
-/// Appends, for each of `rows` rows, the least and the largest of the `values` that the band lets it meet; open
-/// (infinite) for the first and the last row.
-fn envelope(values: &[f32], band: Band, rows: usize, lower: &mut Vec<f32>, upper: &mut Vec<f32>) {
-    let start = lower.len();
-    if band.is_full(rows, values.len()) {
-        let least = values.iter().fold(f32::INFINITY, |least, &x| least.min(x));
-        let most = values.iter().fold(f32::NEG_INFINITY, |most, &x| most.max(x));
-        lower.resize(start + rows, least);
-        upper.resize(start + rows, most);
-    } else {
-        extremes(values, band, rows, lower, |a, b| a <= b);
-        extremes(values, band, rows, upper, |a, b| a >= b);
-    }
-    for row in [start, start + rows - 1] {
-        lower[row] = f32::NEG_INFINITY;
-        upper[row] = f32::INFINITY;
-    }
-}
-
-/// The winner among the values of each row's window, by a queue in which every value beats the later ones (Lemire,
-/// "Streaming maximum-minimum filter using no more than three comparisons per element", 2006).
-fn extremes(values: &[f32], band: Band, rows: usize, found: &mut Vec<f32>, beats: impl Fn(f32, f32) -> bool) {
-    let mut queue: Vec<usize> = Vec::with_capacity(values.len());
-    let (mut head, mut next) = (0, 0);
-    for row in 0..rows {
-        let columns = band.columns(row, values.len());
-        while next < columns.end {
-            while queue.len() > head && beats(values[next], values[queue[queue.len() - 1]]) {
-                queue.pop();
-            }
-            queue.push(next);
-            next += 1;
-        }
-        while queue[head] < columns.start {
-            head += 1;
-        }
-        found.push(values[queue[head]]);
-    }
 }
 
 /// A chunk of a row as an array.

@@ -2,6 +2,7 @@
 //! that rounds well and for data that rounds badly.
 
 use super::*;
+use crate::kernels::Interrupt;
 use crate::kernels::dtw::DtwOptions;
 use crate::kernels::oracle;
 use crate::kernels::simd::Level;
@@ -45,7 +46,15 @@ fn series(kind: u8, steps: usize, size: f64, level: f64, moves: &[f64]) -> Vec<f
 fn cases() -> impl Strategy<Value = Case> {
     let metric = prop_oneof![Just(Metric::Absolute), Just(Metric::Squared), Just(Metric::Euclidean)];
     let window = prop_oneof![Just(None), (0..8_usize).prop_map(Some), (8..80_usize).prop_map(Some)];
-    let size = prop_oneof![Just(1.0), Just(1e-3), Just(1e5), Just(1e-150), Just(1e150)];
+    let size = prop_oneof![
+        Just(1.0),
+        Just(1e-3),
+        Just(1e5),
+        Just(1e-150),
+        Just(1e150),
+        Just(1e-161),
+        Just(1.6e-162)
+    ];
     let level = prop_oneof![Just(0.0), Just(1.0), Just(1e5), Just(-1e9)];
     let moves = || prop::collection::vec(-1.0..1.0_f64, 40..80);
     let fit = prop_oneof![3 => Just(true), 1 => Just(false)];
@@ -127,7 +136,7 @@ impl Meeting for Once<'_> {
 
 fn meet(level: Level, target: &Target, singles: &[(Vec<f32>, f32)], bound: f64) -> Vec<(u32, Met)> {
     let mut once = Once { singles, bound, handed_out: false, met: Vec::new() };
-    level.run_singles(Meetings { target, meeting: &mut once });
+    level.run_singles(Meetings { target, meeting: &mut once, interrupt: Interrupt::NEVER });
     once.met
 }
 

@@ -121,15 +121,10 @@ struct Search<'a, P> {
 type Floored = (f64, usize);
 
 impl<P: Pool> Search<'_, P> {
-    /// Candidates that set the first threshold: a few vectors of them, and more for a large k, whose threshold needs k.
-    fn seeds(&self) -> usize {
-        self.k.saturating_mul(2).max(64)
-    }
-
     fn screened(&self, target: &Target, hints: &[u32]) -> Result<(Vec<Ranked>, SearchStats), KernelError> {
         let mut floors = Floors::new(self.pool, target, self.level, self.threads);
         let candidates = floors.candidates();
-        if self.seeds() >= candidates / 2 {
+        if candidates < 2 * WIDTH || self.k >= candidates / 4 {
             // Most would be swept, and then computed.
             return self.plain();
         }
@@ -137,19 +132,32 @@ impl<P: Pool> Search<'_, P> {
         let sweeps = Sweeps::new(self.pool, target, self.level, Best::new(self.k, limit), self.job);
         let mut hinted: Vec<(f32, u32)> = hints.iter().filter_map(|&hint| floors.take(hint)).collect();
         hinted.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-        let lowest = floors.take_lowest(self.seeds().saturating_sub(hinted.len()).max(WIDTH));
         sweeps.run(&hinted, false)?;
-        sweeps.run(&lowest, false)?;
+        // A few vectors of candidates set the first threshold, more for a large k, whose threshold needs k of them.
+        let seeds = (2 * self.k).max(64).min(candidates / 2).saturating_sub(hinted.len()).max(WIDTH);
+        let lowest = floors.take_lowest(seeds);
+        let (first, more) = lowest.split_at(self.k.next_multiple_of(WIDTH).min(lowest.len()));
+        sweeps.run(first, false)?;
+        sweeps.run(more, self.threads)?;
         let others = floors.up_to(sweeps.threshold());
         sweeps.run(&others, self.threads)?;
 
-        let unscreened = floors.unscreened();
-        let compared = sweeps.swept() + unscreened.len();
-        let left = sweeps.into_left();
-        let order: Vec<Floored> = left.iter().chain(unscreened).map(|&index| (0.0, index as usize)).collect();
-        self.job.advance(candidates - order.len());
-        let (nearest, Computed { finished, .. }) = self.compute(&order)?;
-        Ok((nearest, SearchStats::of(candidates, compared, finished)))
+        let (swept, unscreened) = (sweeps.swept(), floors.unscreened());
+        self.job.advance(candidates - unscreened.len() - swept);
+        let mut order: Vec<Floored> = unscreened.iter().map(|&index| self.floored(index as usize)).collect();
+        order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        // What is left of the others is as good as found.
+        let left: Vec<Floored> = sweeps.into_left().into_iter().map(|index| (0.0, index as usize)).collect();
+        let best = Best::new(self.k, self.options.max_distance);
+        let near = self.compute(&best, &left, |_| ())?;
+        let far = self.compute(&best, &order, |computed| self.job.advance(computed))?;
+        let finished = near.finished + far.finished;
+        Ok((best.into_sorted(), SearchStats::of(candidates, swept + far.compared, finished)))
+    }
+
+    /// A candidate and what the ends of its path cost.
+    fn floored(&self, index: usize) -> Floored {
+        (self.options.metric.end_costs(self.query, self.pool.series(index)), index)
     }
 
     /// Without bounds from columns: in the order of what the ends of a path cost.
@@ -163,8 +171,7 @@ impl<P: Pool> Search<'_, P> {
                 }
             }
         }
-        let metric = self.options.metric;
-        let floored = |index: usize| (metric.end_costs(self.query, self.pool.series(index)), index);
+        let floored = |index| self.floored(index);
         let first = |a: &Floored, b: &Floored| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
         let order: Vec<Floored> = if self.threads {
             let mut order: Vec<Floored> = indices.into_par_iter().map(floored).collect();
@@ -175,17 +182,24 @@ impl<P: Pool> Search<'_, P> {
             order.sort_unstable_by(first);
             order
         };
-        let (nearest, Computed { compared, finished }) = self.compute(&order)?;
-        Ok((nearest, SearchStats::of(order.len(), compared, finished)))
+        let best = Best::new(self.k, self.options.max_distance);
+        let Computed { compared, finished } =
+            self.compute(&best, &order, |computed| self.job.advance(computed))?;
+        Ok((best.into_sorted(), SearchStats::of(order.len(), compared, finished)))
     }
 
-    /// The answer, from candidates in the order of their floors, a vector of them at a time.
-    fn compute(&self, order: &[Floored]) -> Result<(Vec<Ranked>, Computed), KernelError> {
-        let best = Best::new(self.k, self.options.max_distance);
+    /// Offers the distances of candidates, in the order of their floors, a vector of them at a time. `advance` is told
+    /// how many are done.
+    fn compute(
+        &self,
+        best: &Best,
+        order: &[Floored],
+        advance: impl Fn(usize) + Sync,
+    ) -> Result<Computed, KernelError> {
         let (compared, finished) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let group = |group: &[Floored]| {
             let max_distance = best.bound();
-            self.job.advance(group.len());
+            advance(group.len());
             if group[0].0 > self.options.metric.bound(max_distance) {
                 return Ok(());
             }
@@ -208,8 +222,7 @@ impl<P: Pool> Search<'_, P> {
         } else {
             order.chunks(self.level.lanes()).try_for_each(group)?;
         }
-        let computed = Computed { compared: compared.into_inner(), finished: finished.into_inner() };
-        Ok((best.into_sorted(), computed))
+        Ok(Computed { compared: compared.into_inner(), finished: finished.into_inner() })
     }
 }
 

@@ -39,10 +39,11 @@ impl<'a, P: Pool> Sweeps<'a, P> {
 
     /// Sweeps candidates, given with their floors. These must ascend: the first one above the threshold ends the run.
     pub(super) fn run(&self, order: &[(f32, u32)], threads: bool) -> Result<(), KernelError> {
-        /// Candidates that a thread takes at once.
-        const SHARE: usize = 16 * WIDTH;
         if threads {
-            order.par_chunks(SHARE).for_each(|share| self.one(share));
+            // Whole vectors, several shares a thread, and not so many that a share is nothing but its set-up.
+            let even = order.len().div_ceil(4 * rayon::current_num_threads());
+            let share = even.clamp(1, 16 * WIDTH).next_multiple_of(WIDTH);
+            order.par_chunks(share).for_each(|share| self.one(share));
         } else {
             self.one(order);
         }
@@ -51,7 +52,11 @@ impl<'a, P: Pool> Sweeps<'a, P> {
 
     fn one(&self, order: &[(f32, u32)]) {
         let mut run = Run { sweeps: self, order, met: Vec::new() };
-        self.level.run_singles(Meetings { target: self.target, meeting: &mut run });
+        self.level.run_singles(Meetings {
+            target: self.target,
+            meeting: &mut run,
+            interrupt: self.job.interrupt(),
+        });
         self.met.lock().expect("no thread panics while it holds the list").append(&mut run.met);
     }
 
@@ -85,6 +90,7 @@ impl<P: Pool> Meeting for Run<'_, '_, P> {
         }
         self.order = later;
         self.sweeps.swept.fetch_add(now.len(), Ordering::Relaxed);
+        self.sweeps.job.advance(now.len());
         now.len()
     }
 
