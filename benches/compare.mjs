@@ -28,10 +28,15 @@ const { values: flags } = parseArgs({
 })
 if (flags.record && (flags.quick || flags.only)) throw new Error('--record keeps the whole table: leave out --quick and --only')
 
-/** Runs every contender once and compares it with the first, which is ours. */
+/** Runs every contender once, notes how long it took, and compares it with the first, which is ours. */
 async function check({ name, contenders }) {
   const results = []
-  for (const { run, value = (result) => result } of contenders) results.push(value(await run()))
+  for (const contender of contenders) {
+    const started = performance.now()
+    const result = await contender.run()
+    contender.seenMs = performance.now() - started
+    results.push(contender.value ? contender.value(result) : result)
+  }
   results.forEach((result, i) => assertAgree(name, contenders[i].name, result, results[0]))
 }
 

@@ -15,6 +15,7 @@ export const collectGarbage = runInNewContext('gc')
  * @property {() => unknown} run        one repetition; a Promise is awaited
  * @property {(repetitions: number) => Promise<{ ms: number }>} [sample]  times itself (another process)
  * @property {number} [units]           what times are for one of, where a repetition does several (searches); default 1
+ * @property {number} [seenMs]          what a repetition took before, when its result was checked
  * @property {number} [goal]            ratio to ours that the project aims at
  * @property {number} [atMost]          the same from above: another way that should not take longer than that
  */
@@ -39,18 +40,19 @@ const sampleOf = (contender, repetitions) =>
   contender.sample ? contender.sample(repetitions).then(({ ms }) => ms) : timeHere(contender.run, repetitions)
 
 /**
- * Doubles the repetitions until a sample takes `sampleMs`; what it ran on the way is the warm-up. A contender
- * that needs more than `slowMs` for one repetition takes part in `slowRounds` rounds only.
+ * Doubles the repetitions until a sample takes `sampleMs`; what it ran on the way is the warm-up. A contender takes part in as many
+ * rounds as fit into `contenderMs`, and in one at least; one that was seen to need more than that is not run to find it out.
  */
-async function calibrate(contender, { sampleMs, slowMs, slowRounds, rounds }) {
+async function calibrate(contender, { sampleMs, contenderMs, rounds }) {
+  if (contender.seenMs > contenderMs) return { contender, repetitions: 1, rounds: 1, ms: [] }
   let repetitions = 1
   let ms = await sampleOf(contender, repetitions)
-  if (ms < slowMs) ms = Math.min(ms, await sampleOf(contender, repetitions))
+  if (ms * rounds < contenderMs) ms = Math.min(ms, await sampleOf(contender, repetitions))
   while (ms < sampleMs && repetitions < 1 << 22) {
     repetitions = Math.max(repetitions * 2, Math.min(repetitions * 32, Math.floor((repetitions * sampleMs) / Math.max(ms, 1e-3))))
     ms = await sampleOf(contender, repetitions)
   }
-  return { contender, repetitions, rounds: ms / repetitions > slowMs ? slowRounds : rounds, ms: [] }
+  return { contender, repetitions, rounds: Math.min(rounds, Math.max(1, Math.floor(contenderMs / ms))), ms: [] }
 }
 
 /**
@@ -91,4 +93,4 @@ export async function interleave(contenders, settings) {
 
 /** Full and quick: the quick one tells whether everything runs and agrees, not how fast it is. */
 export const settingsFor = (quick) =>
-  quick ? { rounds: 3, sampleMs: 8, slowMs: 400, slowRounds: 1 } : { rounds: 9, sampleMs: 40, slowMs: 1000, slowRounds: 3 }
+  quick ? { rounds: 3, sampleMs: 8, contenderMs: 600 } : { rounds: 9, sampleMs: 40, contenderMs: 3000 }
