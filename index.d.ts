@@ -439,7 +439,8 @@ export interface LibrarySearchOptions {
 
 /**
  * Patterns of one length in native memory, prepared when they are added: add once, search many times. Patterns may be
- * added and removed while searches run; each search sees the library as it was when it was called.
+ * added and removed while searches run; each search sees the library as it was when it was called. The memory of a
+ * dropped library comes back in a later turn of the event loop: a loop that makes many large ones should await now and then.
  *
  * @example
  * const library = new PatternLibrary({ length: 60, normalize: 'zscore', window: 6 })
@@ -493,12 +494,15 @@ export class PatternLibrary {
 
   /**
    * Writes the library as it is now to a file, in place of what was there. The file is replaced whole or not at all,
-   * whatever happens meanwhile, and it is durable when the promise resolves. Patterns keep their order.
+   * whatever happens meanwhile, and it is durable when the promise resolves. Patterns keep their order. Saves of one
+   * process (one worker) to one path take effect in the order of the calls.
+   *
+   * `options` is for what comes later: there are no sealed files yet, and a `keyring` is INVALID_ARGUMENT.
    *
    * @throws (rejects) MidstreamerError STORE (the system refused), INVALID_ARGUMENT, TOO_LARGE (an id or meta beyond what the format
    * holds)
    */
-  save(path: string): Promise<void>
+  save(path: string, options?: { keyring?: undefined }): Promise<void>
 
   /**
    * The library of a file: same options, patterns, meta and order.
@@ -506,7 +510,7 @@ export class PatternLibrary {
    * @throws (rejects) MidstreamerError NOT_FOUND (no such file), CORRUPT (not an intact library), SCHEMA (written by a
    * later version), STORE (the system refused), TOO_LARGE (no memory), INVALID_ARGUMENT
    */
-  static load(path: string): Promise<PatternLibrary>
+  static load(path: string, options?: { keyring?: undefined }): Promise<PatternLibrary>
 
   /**
    * What the search that finished last skipped and why, to explain its speed; null before the first. Searches of a

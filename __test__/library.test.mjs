@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { Worker } from 'node:worker_threads'
-import { dtwBatch, dtwSync, PatternLibrary } from '@neural-trader/midstreamer'
+import { dtwBatch, dtwMatrix, dtwSync, PatternLibrary } from '@neural-trader/midstreamer'
 import { rejects, throws } from './support/assertions.mjs'
 import { generator, integer, pick, series, walk } from './support/random.mjs'
 
@@ -479,6 +479,55 @@ test('save and load: same options, patterns, order, meta and answers', async (t)
   await library.save(file)
   assert.deepEqual((await PatternLibrary.load(file)).get('a').meta, { endsAt: null, list: [null] })
   assert.ok(Object.isFrozen((await PatternLibrary.load(file)).get('a').meta.list))
+})
+
+test('saves to one path take effect in the order of the calls', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'midstreamer-'))
+  t.after(() => rm(folder, { recursive: true, force: true }))
+  const file = join(folder, 'patterns')
+  const library = new PatternLibrary({ length: 64 })
+  const count = 5000
+  library.add({ ids: Array.from({ length: count }, (_, i) => `${i}`), data: new Float64Array(count * 64) })
+  library.add({ id: 'keep', values: new Float64Array(64) })
+  const large = library.save(file)
+  for (let i = 0; i < count; i++) library.remove(`${i}`)
+  // One that fails in between must not hold up the queue.
+  const refused = rejects(() => library.save(join(file, 'below a file')), 'STORE')
+  const small = library.save(join(folder, '.', 'patterns'))
+  await small
+  assert.equal((await PatternLibrary.load(file)).size, 1)
+  await Promise.all([large, refused])
+  assert.equal((await PatternLibrary.load(file)).size, 1)
+  assert.deepEqual(await readdir(folder), ['patterns'])
+})
+
+test('a search and a save do not wait for a matrix, and neither does an abort', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'midstreamer-'))
+  t.after(() => rm(folder, { recursive: true, force: true }))
+  const random = generator(77)
+  const library = new PatternLibrary({ length: 2 })
+  library.add({ id: 'a', values: [1, 2] })
+  // Of minutes, on every thread for batches.
+  const endless = new AbortController()
+  const matrix = dtwMatrix(Array.from({ length: 60 }, () => walk(random, 20_000)), { signal: endless.signal })
+  let ended = false
+  const settled = matrix.catch((error) => error).then((error) => { ended = true; return error })
+  assert.equal((await library.search([1, 2]))[0].distance, 0)
+  await library.save(join(folder, 'patterns'))
+  assert.equal((await PatternLibrary.load(join(folder, 'patterns'))).size, 1)
+  const queued = new AbortController()
+  setTimeout(() => queued.abort(), 5)
+  await rejects(() => dtwBatch([1, 2], [[1, 2]], { signal: queued.signal }), 'ABORTED')
+  assert.equal(ended, false)
+  endless.abort()
+  assert.equal((await settled).code, 'ABORTED')
+})
+
+test('a pattern may have fields of its own, whatever they are called', () => {
+  const library = new PatternLibrary({ length: 2 })
+  library.add({ id: 'a', values: [1, 2], data: 'mine' })
+  library.add([{ id: 'b', values: [1, 2], data: [3] }])
+  assert.equal(library.size, 2)
 })
 
 test('save takes the library as it is when it is called', async (t) => {

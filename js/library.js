@@ -55,6 +55,25 @@ function filePath(name, value) {
   return path.resolve(value)
 }
 
+/** The save that is the last in the queue of each path. */
+const saves = new Map()
+
+/** Writes when the saves to the same path that were called before are done: the last call is what stays. */
+async function inTurn(target, write) {
+  const before = saves.get(target)
+  const turn = (async () => {
+    // Its caller hears of a failure; here it only makes room.
+    await before?.catch(() => {})
+    await write()
+  })()
+  saves.set(target, turn)
+  try {
+    await turn
+  } finally {
+    if (saves.get(target) === turn) saves.delete(target)
+  }
+}
+
 function text(name, value) {
   if (typeof value === 'string') return value
   throw invalid(`${name} must be a string, got ${show(value)}`)
@@ -174,7 +193,9 @@ class PatternLibrary {
     if (patterns === null || typeof patterns !== 'object' || isArray(patterns) === undefined || kindOf(patterns) !== undefined) {
       throw invalid(`patterns must be { id, values }, an array of them, or { ids, data }, got ${show(patterns)}`)
     }
-    return 'ids' in patterns || 'data' in patterns ? this.#readBlock(patterns) : this.#readOne(patterns)
+    // Other fields are the caller's own, also one that is called data.
+    const isBlock = 'ids' in patterns || ('data' in patterns && !('values' in patterns))
+    return isBlock ? this.#readBlock(patterns) : this.#readOne(patterns)
   }
 
   #readOne(pattern) {
@@ -373,11 +394,13 @@ class PatternLibrary {
     const entries = Array.from(this.#byId.values())
     try {
       const writer = this.#native.writer()
-      await inSlices(entries.length, (start, end) => {
-        const slice = entries.slice(start, end)
-        writer.append(slice.map(({ id }) => id), slice.map(formatMeta))
+      await inTurn(target, async () => {
+        await inSlices(entries.length, (start, end) => {
+          const slice = entries.slice(start, end)
+          writer.append(slice.map(({ id }) => id), slice.map(formatMeta))
+        })
+        await writer.write(target)
       })
-      await writer.write(target)
     } catch (error) {
       throw fromNative(error)
     }

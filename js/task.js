@@ -20,15 +20,16 @@ function throwIfAborted(signal) {
 // collect thousands of listeners, and Node would warn of a leak.
 const jobsOf = new WeakMap()
 
-function watch(signal, job) {
+/** Calls `leave` when the signal aborts. */
+function watch(signal, job, leave) {
   let entry = jobsOf.get(signal)
   if (entry === undefined) {
-    const jobs = new Set()
-    const listener = () => { for (const each of jobs) each.cancel() }
+    const jobs = new Map()
+    const listener = () => { for (const leave of jobs.values()) leave() }
     jobsOf.set(signal, entry = { jobs, listener })
     signal.addEventListener('abort', listener, { once: true })
   }
-  entry.jobs.add(job)
+  entry.jobs.set(job, leave)
 }
 
 function unwatch(signal, job) {
@@ -54,16 +55,25 @@ async function run({ signal, onProgress }, total, start) {
   }
   const job = new native.Job()
   const progress = onProgress === undefined ? undefined : new Progress(job, total, onProgress, signal)
+  // Settles at once when the signal aborts: the work itself may still be waiting for a thread, behind somebody else's.
+  let left
   if (signal !== undefined) {
-    watch(signal, job)
-    // A getter of an argument may have aborted since the first look; then the listener comes too late.
-    if (signal.aborted) job.cancel()
+    left = new Promise((resolve) => {
+      const leave = () => {
+        job.cancel()
+        resolve()
+      }
+      watch(signal, job, leave)
+      // A getter of an argument may have aborted since the first look; then the listener comes too late.
+      if (signal.aborted) leave()
+    })
   }
   let result, failed
   try {
     const work = start(job)
     progress?.start()
-    result = await work
+    // A race listens to both, so what becomes of work that was left is heard and goes unheeded.
+    result = await (left === undefined ? work : Promise.race([work, left]))
   } catch (error) {
     failed = error
   } finally {

@@ -3,7 +3,7 @@
 use super::arguments::{dtw_options, natural, room, series_buf};
 use super::errors::{Code, input, invalid, kernel, no_memory};
 use super::library_file::{self, LibraryWriter};
-use super::task::{Job, promise};
+use super::task::{Job, pair_promise};
 use crate::search;
 use crate::search::library::{Found, Library, LibraryError, Names, Row, SearchStats, Shape};
 use crate::series::Series;
@@ -154,7 +154,7 @@ impl NativeLibrary {
         let channels = snapshot.shape().channels as f64;
         snapshot.shape().series("query", query).map_err(library)?;
         let query = series_buf("query", query, channels)?;
-        promise(
+        pair_promise(
             env,
             job,
             move |job| {

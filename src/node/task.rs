@@ -81,7 +81,7 @@ where
     T: Send + 'static,
     V: ToNapiValue + 'static,
 {
-    promise_on(search::spawn, env, None, |_| work(), convert)
+    promise_on(search::spawn_waiting, env, None, |_| work(), convert)
 }
 
 fn promise_on<'env, T, V>(

@@ -45,11 +45,20 @@ pub fn spawn(work: impl FnOnce() + Send + 'static) {
     rayon::spawn(work);
 }
 
-/// Runs `work` on one pair, on threads of its own, and returns at once: a pool looks at new work only when it is done
-/// with what it has, and a small comparison must not wait for a matrix.
+/// Runs `work` on one pair or in a pattern library, on threads of its own, and returns at once: a pool looks at new
+/// work only when it is done with what it has, and what takes a millisecond must not wait for a matrix.
 pub fn spawn_pair(work: impl FnOnce() + Send + 'static) {
     static PAIRS: OnceLock<Option<ThreadPool>> = OnceLock::new();
     match pool(&PAIRS) {
+        Some(pool) => pool.spawn(work),
+        None => rayon::spawn(work),
+    }
+}
+
+/// Runs `work` that waits for files, on threads where nothing computes, and returns at once.
+pub fn spawn_waiting(work: impl FnOnce() + Send + 'static) {
+    static WAITING: OnceLock<Option<ThreadPool>> = OnceLock::new();
+    match pool(&WAITING) {
         Some(pool) => pool.spawn(work),
         None => rayon::spawn(work),
     }

@@ -23,7 +23,7 @@ pub use barycenter::{Barycenter, BarycenterOptions, barycenter};
 pub use batch::dtw_batch;
 pub use candidates::Candidates;
 pub use elastic::elastic_batch;
-pub use job::{Job, blocking, spawn, spawn_pair, threads};
+pub use job::{Job, blocking, spawn, spawn_pair, spawn_waiting, threads};
 pub use matrix::{CorrelationMethod, correlation_matrix, dtw_matrix, lag_matrix};
 pub use medoids::{Medoids, medoids};
 pub use nearest::{Neighbor, dtw_nearest};
