@@ -156,7 +156,8 @@ impl Target {
     /// magnitude is `largest`.
     #[inline(always)]
     fn ceiling<S: Singles>(&self, total: f64, largest: S) -> S {
-        let root = if self.squares() { total.sqrt() } else { total } * self.scale.factor;
+        let root = if self.squares() { total.sqrt() } else { total };
+        let root = root * self.scale.factor;
         let moved = largest.add(S::splat(self.largest)).mul(S::splat((self.rounding as f32).next_up()));
         let cost = S::splat((root as f32).next_up()).add(moved);
         let cost = if self.squares() { cost.mul(cost) } else { cost };
