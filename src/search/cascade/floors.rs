@@ -1,6 +1,6 @@
 //! What no candidate's total is below, from its summary: found for all of them at once, and taken lowest first.
 
-use super::{CHUNK, Pool};
+use super::{CHUNK, Mask, Pool};
 use crate::kernels::screen::{SummaryBounds, Target};
 use crate::kernels::simd::{Level, WIDTH};
 use rayon::prelude::*;
@@ -22,13 +22,14 @@ pub(super) struct Floors {
 impl Floors {
     pub(super) fn new<P: Pool>(pool: &P, target: &Target, level: Level, threads: bool) -> Self {
         let chunks = pool.chunks();
+        // Once a search: with `asOf` it is a look at every end.
+        let eligible: Vec<Mask> = (0..chunks).map(|chunk| pool.eligible(chunk)).collect();
         let mut floors = vec![[f32::INFINITY; WIDTH]; chunks * GROUPS];
         let of_chunk = |(chunk, floors): (usize, &mut [[f32; WIDTH]])| {
             let columns = pool.columns(chunk);
             let floors = &mut floors[..columns.rows().div_ceil(WIDTH)];
             level.run_singles(SummaryBounds { target, summaries: columns.summaries(), floors });
-            let eligible = pool.eligible(chunk);
-            let screened = columns.screened_rows();
+            let (eligible, screened) = (eligible[chunk], columns.screened_rows());
             for (group, floors) in floors.iter_mut().enumerate() {
                 let lanes = (eligible[group / 8] & screened[group / 8]) >> (group % 8 * WIDTH) & 0xff;
                 if lanes != 0xff {
@@ -47,9 +48,9 @@ impl Floors {
         }
 
         let (mut candidates, mut unscreened) = (0, Vec::new());
-        for chunk in 0..chunks {
+        for (chunk, eligible) in eligible.iter().enumerate() {
             let screened = pool.columns(chunk).screened_rows();
-            for (word, eligible) in pool.eligible(chunk).into_iter().enumerate() {
+            for (word, eligible) in eligible.iter().enumerate() {
                 candidates += eligible.count_ones() as usize;
                 let mut rest = eligible & !screened[word];
                 while rest != 0 {
