@@ -87,9 +87,10 @@ function readOptions(options, checks, defaults, context) {
   }
   const read = { ...defaults }
   for (const name in checks) {
-    if (!layers.some((layer) => Object.hasOwn(layer, name))) continue
     const value = options[name]
-    if (value !== undefined) read[name] = checks[name](name, value)
+    // Most are absent; what is there may still be somebody else's, put on Object.prototype.
+    if (value === undefined || !layers.some((layer) => Object.hasOwn(layer, name))) continue
+    read[name] = checks[name](name, value)
   }
   return read
 }
