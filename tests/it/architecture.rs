@@ -28,6 +28,23 @@ const IMPURE: &[&str] = &[
     "std::time",
 ];
 
+/// The same, and what would make a state machine wait or roll dice.
+const PROTOCOL_IMPURE: &[&str] = &[
+    "rayon",
+    "tokio",
+    "quinn",
+    "rustls",
+    "fastrand",
+    "napi",
+    "napi_derive",
+    "std::thread",
+    "std::fs",
+    "std::io",
+    "std::net",
+    "std::process",
+    "std::time",
+];
+
 /// Lowest first. A new module below `src/` needs a line here, and a line in ARCHITECTURE.md. A module inside a layer
 /// may be a layer of its own.
 const LAYERS: &[Layer] = &[
@@ -44,10 +61,24 @@ const LAYERS: &[Layer] = &[
         knows: &["series", "kernels", "search::library::file"],
         without: &["tokio", "napi", "napi_derive", "std::fs", "std::net", "std::process"],
     },
-    // Threads are started through `search`, so that there is one pool.
+    // State machines: what happens is passed in, and so is the time at which it happens.
+    Layer { module: "protocol", knows: &[], without: PROTOCOL_IMPURE },
+    Layer { module: "security", knows: &[], without: &["rayon", "napi", "napi_derive", "std::net", "quinn"] },
+    Layer {
+        module: "store",
+        knows: &["protocol"],
+        without: &["rayon", "tokio", "napi", "napi_derive", "std::net", "std::thread"],
+    },
+    // The only place with sockets. Kernels run through `search`.
+    Layer {
+        module: "swarm",
+        knows: &["series", "kernels", "search", "protocol", "security", "store"],
+        without: &["rayon", "napi", "napi_derive"],
+    },
+    // Threads are started through `search` and `swarm`.
     Layer {
         module: "node",
-        knows: &["series", "kernels", "search", "search::library::file"],
+        knows: &["series", "kernels", "search", "search::library::file", "protocol", "security", "swarm"],
         without: &["rayon", "std::thread"],
     },
 ];

@@ -1,0 +1,1 @@
+//! Who is who: the certificate authority, identities, and the TLS configurations that trust nobody else.

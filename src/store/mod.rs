@@ -1,0 +1,47 @@
+//! Where the coordinator keeps its tasks.
+//!
+//! The ledger ([`crate::protocol::tasks`]) decides what happens and hands over [`Change`]s; a store keeps them. Nothing
+//! that follows from a change leaves the process before [`TaskStore::commit`] has returned, so what a peer or a caller
+//! has seen is never lost. Calls block; they are made on a thread of the store's own.
+
+use crate::protocol::tasks::{Change, Recovered};
+
+/// A place for tasks.
+pub trait TaskStore: Send {
+    /// What was there, with the epoch of this start already durable. Called once, first.
+    fn open(&mut self) -> Result<Recovered, StoreError>;
+
+    /// Keeps the changes, all or none, in their order. Durable when it returns, where the store is durable at all.
+    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError>;
+
+    /// Whether what is committed survives the process.
+    fn durable(&self) -> bool;
+}
+
+/// Why a store refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The file system said no: no space, no permission, a disk that fails.
+    #[error("the task store at {path}: {message}")]
+    Io {
+        /// Which file.
+        path: String,
+        /// What the system said.
+        message: String,
+    },
+    /// Another process has the store open.
+    #[error("the task store at {path} is in use by another process")]
+    InUse {
+        /// Which file.
+        path: String,
+    },
+    /// What is in the file is not what was written.
+    #[error("the task store at {path} is damaged: {message}")]
+    Corrupt {
+        /// Which file.
+        path: String,
+        /// What does not fit.
+        message: String,
+    },
+}
