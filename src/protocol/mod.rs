@@ -4,8 +4,12 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
+//! | [`frame`] | how a stream of bytes is cut into frames, and what is refused |
+//! | [`messages`] | what frames carry, kind by kind |
 //! | [`tasks`] | what the coordinator knows of tasks: accepted, leased, finished; retention and idempotency |
 
+pub mod frame;
+pub mod messages;
 pub mod tasks;
 
 use std::fmt;
