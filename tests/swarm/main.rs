@@ -1,1 +1,5 @@
 //! The swarm from outside: its state machines under simulation, its parsers under fire, its parts over real sockets.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, with its place")]
+
+mod security;
