@@ -4,3 +4,4 @@
 
 mod frames;
 mod security;
+mod value;
