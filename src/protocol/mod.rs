@@ -5,8 +5,10 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`tasks`] | what the coordinator knows of tasks: accepted, leased, finished; retention and idempotency |
+//! | [`work`] | what an agent has to do and has done: starts, results, leases |
 
 pub mod tasks;
+pub mod work;
 
 use std::fmt;
 use std::sync::Arc;
