@@ -8,11 +8,13 @@
 //! | [`messages`] | what frames carry, kind by kind |
 //! | [`tasks`] | what the coordinator knows of tasks: accepted, leased, finished; retention and idempotency |
 //! | [`value`] | encoded values: JSON with typed arrays as raw bytes |
+//! | [`work`] | what an agent has to do and has done: starts, results, leases |
 
 pub mod frame;
 pub mod messages;
 pub mod tasks;
 pub mod value;
+pub mod work;
 
 use std::fmt;
 use std::sync::Arc;
