@@ -6,12 +6,14 @@
 //! | --- | --- |
 //! | [`frame`] | how a stream of bytes is cut into frames, and what is refused |
 //! | [`messages`] | what frames carry, kind by kind |
+//! | [`session`] | how two sides become a session, stay one and part |
 //! | [`tasks`] | what the coordinator knows of tasks: accepted, leased, finished; retention and idempotency |
-//! | [`value`] | encoded values: JSON with typed arrays as raw bytes |
 //! | [`work`] | what an agent has to do and has done: starts, results, leases |
+//! | [`value`] | encoded values: JSON with typed arrays as raw bytes |
 
 pub mod frame;
 pub mod messages;
+pub mod session;
 pub mod tasks;
 pub mod value;
 pub mod work;
