@@ -3,5 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, with its place")]
 
 mod frames;
+mod fuzz;
+mod schema;
 mod session;
 mod value;
