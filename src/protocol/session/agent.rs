@@ -1,11 +1,10 @@
 //! The side that dials.
 
 use super::limits::{check_hello, check_welcome, identifier, names};
-use super::{LeaseClock, MAX_HELD, SessionError, Version, invalid};
-use crate::protocol::Millis;
+use super::{FEATURES, LeaseClock, MAX_HELD, SessionError, Version, invalid};
 use crate::protocol::frame::{Frame, FrameError, HANDSHAKE_FRAME_BYTES, encode_message};
 use crate::protocol::messages::{Code, FrameKind, Held, Hello, Refuse, Resume, Welcome};
-use crate::protocol::{Generation, session::FEATURES};
+use crate::protocol::{Generation, Millis};
 use bytes::{Bytes, BytesMut};
 use prost::Message;
 use std::collections::BTreeMap;
@@ -88,6 +87,9 @@ impl Dialing {
     ) -> Result<Self, SessionError> {
         if held.len() > MAX_HELD {
             return Err(invalid(format!("{} tasks to resume, at most {MAX_HELD}", held.len())));
+        }
+        if !held.is_empty() && store.is_none() {
+            return Err(invalid("tasks to resume, and no store that they come from"));
         }
         let mut hello = Hello {
             protocol: version.protocol,

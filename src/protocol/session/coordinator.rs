@@ -2,10 +2,10 @@
 
 use super::agent::HELD_IN_FRAME;
 use super::limits::{check_hello, identifier, names};
-use super::{MAX_HELD, SessionError, Version, invalid};
+use super::{FEATURES, MAX_HELD, SessionError, Version, invalid};
 use crate::protocol::frame::{Frame, FrameError, encode_message};
 use crate::protocol::messages::{Code, FrameKind, Held, Hello, Refuse, Resume, Welcome};
-use crate::protocol::{Generation, Millis, session::FEATURES};
+use crate::protocol::{Generation, Millis};
 use bytes::{Bytes, BytesMut};
 use std::collections::BTreeMap;
 use std::sync::Arc;
