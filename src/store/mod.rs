@@ -18,7 +18,7 @@ mod rows;
 
 pub use memory::MemoryStore;
 pub use record::apply;
-pub use redb::RedbStore;
+pub use redb::{DataDirectory, RedbStore, Storage};
 
 use crate::protocol::tasks::{Change, Recovered};
 

@@ -10,19 +10,18 @@
 //! A lease therefore rewrites some hundred bytes, whatever the size of the payload. Many changes to one task in one
 //! commit are written once.
 
+mod storage;
 mod tables;
+
+pub use storage::{DataDirectory, Storage};
 
 use super::memory::new_store_id;
 use super::{StoreError, TaskStore};
 use crate::protocol::tasks::{Change, Recovered};
-use ::redb::backends::FileBackend;
-use ::redb::{
-    Builder, Database, DatabaseError, Durability, Error, StorageBackend, StorageError, WriteTransaction,
-};
-use std::fs::{self, File, OpenOptions};
+use ::redb::{Builder, Database, Durability, Error, StorageBackend, StorageError, WriteTransaction};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tables::{Failure, Work};
 
 /// Bytes that redb may keep of the file. The tasks themselves are in the coordinator's memory already.
@@ -31,17 +30,11 @@ const CACHE_BYTES: usize = 64 << 20;
 /// A file is made smaller when it is opened, has at least so many bytes, and three quarters of them are free.
 const COMPACT_ABOVE_BYTES: u64 = 8 << 20;
 
-const FILE: &str = "tasks.redb";
-
-type Opener = Box<dyn FnMut(&Builder) -> Result<Database, DatabaseError> + Send>;
-
 /// Tasks in a file that survives the process.
-pub struct RedbStore {
+pub struct RedbStore<S: Storage = DataDirectory> {
     /// For messages.
     path: String,
-    /// Where the directory entries are that have to last.
-    directory: Option<PathBuf>,
-    opener: Opener,
+    storage: S,
     database: Option<Database>,
     /// Which store this is and in which epoch, once it was opened.
     opened: Option<([u8; 16], u64)>,
@@ -49,42 +42,41 @@ pub struct RedbStore {
 }
 
 impl RedbStore {
-    /// The store of a data directory, which is made with the mode 0700 when there is none. Nothing is opened yet.
+    /// The store of a data directory, which is made when there is none. Nothing is opened yet.
     pub fn new(directory: &Path) -> Self {
-        let (directory, file) = (directory.to_owned(), directory.join(FILE));
-        let path = file.display().to_string();
-        let opener: Opener = Box::new({
-            let directory = directory.clone();
-            move |builder| {
-                let file = open_file(&directory, &file).map_err(StorageError::Io)?;
-                builder.create_with_backend(FileBackend::new(file)?)
-            }
-        });
-        Self { path, directory: Some(directory), opener, database: None, opened: None, next_task: 0 }
+        Self::on(DataDirectory::new(directory))
+    }
+}
+
+impl<S: Storage> RedbStore<S> {
+    /// The store on any storage.
+    pub fn on(storage: S) -> Self {
+        Self { path: storage.name(), storage, database: None, opened: None, next_task: 0 }
     }
 
-    /// The same over storage of another kind, as tests need it. `backend` is called for each (re)opening.
-    pub fn with_backend<B: StorageBackend>(mut backend: impl FnMut() -> B + Send + 'static) -> Self {
-        let opener: Opener = Box::new(move |builder| builder.create_with_backend(backend()));
-        let path = "(storage)".to_owned();
-        Self { path, directory: None, opener, database: None, opened: None, next_task: 0 }
-    }
-
-    /// Opens the file and, where it has nothing yet, prepares it; all but the start of an epoch.
+    /// Opens the database, and makes an empty one first where there is none. A process that is killed while redb lays one
+    /// out leaves something that redb does not know again, so that happens beside the place where it is looked for.
     fn open_database(&mut self) -> Result<(), StoreError> {
         self.close();
-        let opener = &mut self.opener;
+        let failed = |error: io::Error| io_error(&self.path, &error);
+        if !self.storage.lock().map_err(failed)? {
+            return Err(StoreError::InUse { path: self.path.clone() });
+        }
+        if self.storage.find().map_err(failed)?.is_none() {
+            let beside = self.storage.create().map_err(failed)?;
+            guarded(&self.path, || Ok(builder().create_with_backend(beside)?.close()?))?;
+            self.storage.publish().map_err(failed)?;
+        }
+        let found = self.storage.find().map_err(failed)?;
+        let found = found.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
         let database = guarded(&self.path, || {
-            let mut builder = Builder::new();
-            // Else redb trusts a file that was closed in order, and may panic when something has changed it since.
-            builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
-            Ok(opener(&builder)?)
+            // redb would take an empty file for a new one, but this one was not empty when it was published.
+            if found.len().map_err(StorageError::Io)? == 0 {
+                return Err(Failure::Damaged("it is empty".to_owned()));
+            }
+            Ok(builder().create_with_backend(found)?)
         })?;
         self.database = Some(database);
-        if let Some(directory) = &self.directory {
-            let failed = |error: io::Error| io_error(&self.path, &error);
-            flush_directory(directory).map_err(failed)?;
-        }
         Ok(())
     }
 
@@ -131,8 +123,10 @@ impl RedbStore {
             });
         };
         self.open_database()?;
-        let found = self.transaction(tables::identity)?;
+        let (found, next_task) = self.transaction(tables::identity)?;
         if found == (store, epoch) {
+            // The commit that failed may have been kept.
+            self.next_task = self.next_task.max(next_task);
             return Ok(());
         }
         // Another process has started on it, or somebody has put another file there.
@@ -160,7 +154,7 @@ impl RedbStore {
     }
 }
 
-impl TaskStore for RedbStore {
+impl<S: Storage> TaskStore for RedbStore<S> {
     fn open(&mut self) -> Result<Recovered, StoreError> {
         self.open_database()?;
         let fresh = new_store_id(&self.path)?;
@@ -188,10 +182,17 @@ impl TaskStore for RedbStore {
     }
 }
 
-impl Drop for RedbStore {
+impl<S: Storage> Drop for RedbStore<S> {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    // Else redb trusts a file that was closed in order, and may panic when something has changed it since.
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+    builder
 }
 
 /// Runs `work` on the database, and says what went wrong with it. redb panics where it trusts a file that something else
@@ -232,40 +233,4 @@ fn io_error(path: &str, error: &io::Error) -> StoreError {
         }
         _ => StoreError::Io { path, message: error.to_string() },
     }
-}
-
-/// Both are for their owner alone: payloads may be anything. A directory that is there is left as it is.
-fn open_file(directory: &Path, file: &Path) -> io::Result<File> {
-    let (mut builder, mut options) = (fs::DirBuilder::new(), OpenOptions::new());
-    builder.recursive(true);
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    {
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    }
-    builder.create(directory)?;
-    options.open(file)
-}
-
-/// Makes the name of a new file last, and that of a new directory. redb flushes what is in the file, not that there is
-/// one.
-#[cfg(unix)]
-fn flush_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()?;
-    match directory.canonicalize()?.parent() {
-        // Not ours: where it cannot be opened it was there before.
-        Some(above) => match File::open(above) {
-            Ok(above) => above.sync_all(),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-            Err(error) => Err(error),
-        },
-        None => Ok(()),
-    }
-}
-
-/// Elsewhere the file system keeps the order by itself, and a directory cannot be opened for that.
-#[cfg(not(unix))]
-fn flush_directory(_: &Path) -> io::Result<()> {
-    Ok(())
 }

@@ -9,3 +9,4 @@ mod schema;
 mod security;
 mod session;
 mod value;
+mod store;

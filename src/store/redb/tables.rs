@@ -52,10 +52,11 @@ fn number_of(meta: &impl ReadableTable<&'static str, &'static [u8]>, name: &str)
     bytes_of(meta, name).map(u64::from_le_bytes)
 }
 
-/// Which store it is, and its epoch.
-pub(super) fn identity(transaction: &WriteTransaction) -> Work<([u8; 16], u64)> {
+/// Which store it is and its epoch, and the number that the next task will have.
+pub(super) fn identity(transaction: &WriteTransaction) -> Work<(([u8; 16], u64), u64)> {
     let meta = transaction.open_table(META)?;
-    Ok((bytes_of(&meta, "store")?, number_of(&meta, "epoch")?))
+    let identity = (bytes_of(&meta, "store")?, number_of(&meta, "epoch")?);
+    Ok((identity, number_of(&meta, "next_task")?))
 }
 
 /// Reads everything and counts the start. `fresh` names the store, if there is none yet.
