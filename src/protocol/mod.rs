@@ -7,10 +7,12 @@
 //! | [`frame`] | how a stream of bytes is cut into frames, and what is refused |
 //! | [`messages`] | what frames carry, kind by kind |
 //! | [`tasks`] | what the coordinator knows of tasks: accepted, leased, finished; retention and idempotency |
+//! | [`value`] | encoded values: JSON with typed arrays as raw bytes |
 
 pub mod frame;
 pub mod messages;
 pub mod tasks;
+pub mod value;
 
 use std::fmt;
 use std::sync::Arc;
