@@ -4,8 +4,10 @@
 const { failure, invalid, isArray, show } = require('./errors.js')
 const { encode, decode } = require('./payload.js')
 
-/** Stops a context: for this module alone, and not for handlers. */
-let stopContext
+const NOTHING = new Uint8Array(0)
+
+// For this module alone, and not for handlers.
+let stopContext, isStopped
 
 /** What the second argument of a handler is. Signal and progress are made when they are asked for: few tasks need them. */
 class TaskContext {
@@ -43,6 +45,7 @@ class TaskContext {
       context.#stopped = reason
       context.#controller?.abort(reason)
     }
+    isStopped = (context) => context.#stopped !== undefined
   }
 }
 
@@ -73,12 +76,12 @@ class Work {
     this.finish(token, result)
   }
 
-  /** Nobody wants the result: cancelled, out of time, or another agent has the task. */
+  /** Nobody wants the result: cancelled, out of time, or another agent has the task. The slot is free when the handler has ended. */
   stop(token, { code, message }) {
     const context = this.running.get(token)
     if (context === undefined) return
-    this.running.delete(token)
-    stopContext(context, failure(code, message))
+    const late = code === 'ABORTED' && Date.now() >= context.deadline
+    stopContext(context, late ? failure('TIMEOUT', 'the time of the task is up') : failure(code, message))
   }
 
   stopAll(reason) {
@@ -91,37 +94,33 @@ class Work {
     if (!(typeof fraction === 'number' && fraction >= 0 && fraction <= 1)) {
       throw invalid(`fraction must be a number from 0 to 1, got ${show(fraction)}`)
     }
-    if (this.running.has(token)) this.inbox.native.progress(token, fraction)
+    if (this.running.has(token) && !this.inbox.released) this.inbox.native.progress(token, fraction)
   }
 
   finish(token, value) {
-    // Stopped meanwhile.
-    if (!this.running.has(token)) return
-    let bytes
+    if (!this.#ended(token)) return
     try {
-      bytes = encode(value, 'result')
+      this.inbox.native.finished(token, encode(value, 'result'))
     } catch (error) {
-      this.#send(token, error.message, error.code, false)
-      return
-    }
-    this.running.delete(token)
-    try {
-      this.inbox.native.finished(token, bytes)
-    } catch (error) {
-      this.#send(token, error.message, error.code, false)
+      this.inbox.native.failed(token, error.message, error.code, false)
     }
   }
 
   fail(token, error) {
-    if (!this.running.has(token)) return
+    if (!this.#ended(token)) return
     const { message, code, retryable } = describe(error)
-    this.#send(token, message, code, retryable)
+    this.inbox.native.failed(token, message, code, retryable)
   }
 
-  #send(token, message, code, retryable) {
-    this.running.delete(token)
+  /** A handler has ended. Whether anybody wants to know how. */
+  #ended(token) {
+    const context = this.running.get(token)
     // Closed meanwhile: the coordinator gives the task to somebody else.
-    if (!this.inbox.released) this.inbox.native.failed(token, message, code, retryable)
+    if (context === undefined || this.inbox.released) return false
+    this.running.delete(token)
+    if (!isStopped(context)) return true
+    this.inbox.native.finished(token, NOTHING)
+    return false
   }
 }
 
