@@ -78,7 +78,7 @@ class Agent {
 
   constructor(inside) {
     if (inside !== INSIDE) throw invalid('an Agent is made by Agent.connect()')
-    this.#inbox = new Inbox(native.NativeAgent, 'agent', (...record) => this.#deliver(...record))
+    this.#inbox = new Inbox(native.NativeAgent, 'agent', (type, token, header, payload) => this.#deliver(type, token, header, payload))
     this.#topics = new Topics(this.#inbox)
     this.#work = new Work(this.#inbox)
   }

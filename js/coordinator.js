@@ -96,7 +96,7 @@ class Coordinator {
 
   constructor(inside) {
     if (inside !== INSIDE) throw invalid('a Coordinator is made by Coordinator.start()')
-    this.#inbox = new Inbox(native.NativeCoordinator, 'coordinator', (...record) => this.#deliver(...record))
+    this.#inbox = new Inbox(native.NativeCoordinator, 'coordinator', (type, token, header, payload) => this.#deliver(type, token, header, payload))
     this.#topics = new Topics(this.#inbox)
   }
 

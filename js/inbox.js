@@ -92,8 +92,11 @@ class Inbox {
   }
 
   /** The same for a call that returns a waiter, which leaves when the signal aborts. */
-  async wait(signal, call) {
-    if (signal === undefined) return await this.ask(call)
+  wait(signal, call) {
+    return signal === undefined ? this.ask(call) : this.#waitUntil(signal, call)
+  }
+
+  async #waitUntil(signal, call) {
     this.throwIfClosed()
     const request = ++this.last
     let waiter

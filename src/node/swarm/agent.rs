@@ -5,10 +5,9 @@ use super::super::errors::Code;
 use super::environment::{self, Ends};
 use super::headers::MessageHeader;
 use super::outbox::{ErrorHeader, Outbox, RecordType};
-use super::{closed, identity, optional, small};
-use crate::swarm::{
-    Agent, AgentConfig, AgentEvent, AgentState, Connecting, Handler, HandlerFailure, SwarmError, Work,
-};
+use super::{closed, identity, optional, small, thrown};
+use crate::swarm::agent::{AgentConfig, AgentEvent, AgentState, Connecting, Handler, HandlerFailure, Work};
+use crate::swarm::{Agent, SwarmCode, SwarmError};
 use bytes::Bytes;
 use napi::bindgen_prelude::{BufferSlice, Function, Unknown};
 use napi::{Env, Error};
@@ -89,7 +88,7 @@ impl Handler for Outlet {
     }
 
     fn stop(&self, token: u64, reason: &str) {
-        let header = StopHeader { code: "ABORTED", message: reason };
+        let header = StopHeader { code: SwarmCode::Aborted.as_str(), message: reason };
         self.0.push(RecordType::Stop, token as f64, &header, &[]);
     }
 }
@@ -200,7 +199,8 @@ impl NativeAgent {
             Arc::new(Outlet(self.open.outbox.clone())),
             Arc::new(move |event| report(&outbox, event)),
             move |result| open.connected(request, result),
-        );
+        )
+        .map_err(|error| thrown(&error))?;
         *self.open.connecting.lock().unwrap_or_else(PoisonError::into_inner) = Some(connecting);
         Ok(())
     }

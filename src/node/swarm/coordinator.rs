@@ -8,9 +8,10 @@ use super::headers::{
 };
 use super::outbox::{Outbox, RecordType};
 use super::{closed, identity, optional, small, texts, thrown};
-use crate::swarm::{
-    Coordinator, CoordinatorConfig, CoordinatorEvent, SwarmError, TaskRequest, TaskResult, WaiterId,
+use crate::swarm::coordinator::{
+    Accepted, CoordinatorConfig, CoordinatorEvent, TaskRequest, TaskResult, WaiterId,
 };
+use crate::swarm::{Coordinator, SwarmError};
 use bytes::Bytes;
 use napi::bindgen_prelude::{BufferSlice, Function, Unknown};
 use napi::{Env, Error};
@@ -218,7 +219,7 @@ impl NativeCoordinator {
         }
         coordinator.enqueue(
             task,
-            self.open.outbox.answer(request, |accepted: crate::swarm::Accepted| AcceptedHeader {
+            self.open.outbox.answer(request, |accepted: Accepted| AcceptedHeader {
                 task_id: accepted.task_id,
                 deduplicated: accepted.deduplicated,
             }),

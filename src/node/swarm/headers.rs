@@ -1,6 +1,6 @@
 //! What the swarm tells, with the names that JavaScript knows.
 
-use crate::swarm::{AgentInfo, SwarmStats, TaskNotice, TaskResult, TaskState};
+use crate::swarm::coordinator::{AgentInfo, SwarmStats, TaskNotice, TaskResult, TaskState};
 use serde::Serialize;
 
 /// `TaskResult` without its value, which is the payload.

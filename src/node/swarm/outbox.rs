@@ -91,6 +91,8 @@ struct State {
     /// All but the last one are full.
     batches: VecDeque<Batch>,
     waiting_bytes: usize,
+    /// Messages and log entries that found no room.
+    dropped: u64,
     /// The memory of the last batch.
     spare: Vec<u8>,
 }
@@ -135,13 +137,16 @@ impl Outbox {
         }
     }
 
-    /// A record that may be dropped when too much waits: false if it was.
-    pub(super) fn offer(&self, record: RecordType, header: &impl Serialize, payload: &[u8]) -> bool {
-        if self.lock().waiting_bytes.saturating_add(payload.len()) > MOST_WAITING_BYTES {
-            return false;
+    /// A record that nobody waits for: dropped when too much waits already.
+    pub(super) fn offer(&self, record: RecordType, header: &impl Serialize, payload: &[u8]) {
+        {
+            let mut state = self.lock();
+            if state.waiting_bytes.saturating_add(payload.len()) > MOST_WAITING_BYTES {
+                state.dropped += 1;
+                return;
+            }
         }
         self.push(record, 0.0, header, payload);
-        true
     }
 
     /// A request succeeded.
@@ -177,6 +182,10 @@ impl Outbox {
 
     /// The oldest batch, for JavaScript.
     pub(super) fn take<'env>(&self, env: &'env Env) -> napi::Result<Option<BufferSlice<'env>>> {
+        let dropped = mem::take(&mut self.lock().dropped);
+        if dropped > 0 {
+            tracing::warn!(dropped, "messages and log entries were dropped while the event loop was blocked");
+        }
         let Some(bytes) = self.take_bytes() else { return Ok(None) };
         if bytes.len() > COPIED_BYTES {
             return BufferSlice::from_data(env, bytes).map(Some);
@@ -202,7 +211,7 @@ impl Outbox {
 
 impl State {
     fn new(wake: Option<Arc<Wake>>) -> Self {
-        Self { wake, armed: false, batches: VecDeque::new(), waiting_bytes: 0, spare: Vec::new() }
+        Self { wake, armed: false, batches: VecDeque::new(), waiting_bytes: 0, dropped: 0, spare: Vec::new() }
     }
 
     fn append(&mut self, record: RecordType, token: f64, header: &impl Serialize, payload: &[u8]) {
