@@ -3,4 +3,5 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, with its place")]
 
 mod frames;
+mod kinds;
 mod value;
