@@ -17,6 +17,7 @@ mod medoids;
 mod nearest;
 mod subsequence;
 mod symbols;
+mod tiles;
 mod timeframes;
 
 pub use barycenter::{Barycenter, BarycenterOptions, barycenter};
@@ -29,6 +30,7 @@ pub use medoids::{Medoids, medoids};
 pub use nearest::{Neighbor, dtw_nearest};
 pub use subsequence::{SubsequenceMatch, subsequence_search};
 pub use symbols::{LcsRatio, lcs_matrix};
+pub use tiles::{dtw_tile, lcs_tile};
 pub use timeframes::align_neighbors;
 #[cfg(feature = "node")]
 pub(crate) use timeframes::check_neighbors;
@@ -38,21 +40,25 @@ use crate::kernels::KernelError;
 /// The most values that a matrix may have: 1 GiB of f64.
 pub const MAX_MATRIX_VALUES: u64 = 1 << 27;
 
-/// Refuses a matrix of all pairs of `size` things beyond [`MAX_MATRIX_VALUES`].
-fn check_matrix_size(size: usize) -> Result<(), KernelError> {
-    let cells = (size as u128).pow(2);
+/// Refuses a matrix of `rows` by `columns` beyond [`MAX_MATRIX_VALUES`].
+fn check_tile_size(rows: usize, columns: usize) -> Result<(), KernelError> {
+    let cells = rows as u128 * columns as u128;
     if cells > u128::from(MAX_MATRIX_VALUES) {
         return Err(KernelError::TooLarge { cells, limit: MAX_MATRIX_VALUES });
     }
     Ok(())
 }
 
+/// `length` values, all of them `value`; an error where the memory for them cannot be had.
+fn filled(length: usize, value: f64) -> Result<Vec<f64>, KernelError> {
+    let (mut values, bytes) = (Vec::new(), length * size_of::<f64>());
+    values.try_reserve_exact(length).map_err(|_| KernelError::OutOfMemory { bytes })?;
+    values.resize(length, value);
+    Ok(values)
+}
+
 /// A square matrix filled with `value`; an error where the memory for it cannot be had.
 fn square(size: usize, value: f64) -> Result<Vec<f64>, KernelError> {
-    check_matrix_size(size)?;
-    let mut matrix = Vec::new();
-    let bytes = size * size * size_of::<f64>();
-    matrix.try_reserve_exact(size * size).map_err(|_| KernelError::OutOfMemory { bytes })?;
-    matrix.resize(size * size, value);
-    Ok(matrix)
+    check_tile_size(size, size)?;
+    filled(size * size, value)
 }

@@ -22,7 +22,7 @@ pub enum LcsRatio {
 
 impl LcsRatio {
     /// `common` of sequences of lengths `n` and `m`, scaled. Two empty sequences are equal (1).
-    fn apply(self, common: usize, n: usize, m: usize) -> f64 {
+    pub(super) fn apply(self, common: usize, n: usize, m: usize) -> f64 {
         let (part, whole) = match self {
             Self::Max => (common, n.max(m)),
             Self::Min => (common, n.min(m)),
@@ -37,7 +37,7 @@ impl LcsRatio {
 }
 
 /// Sequences beyond this length are compared pair by pair: then the pair fills the lanes by itself.
-const GROUPED_LENGTH: usize = 2000;
+pub(super) const GROUPED_LENGTH: usize = 2000;
 
 /// Longest common subsequences of all pairs, row-major `len x len`, symmetric; the diagonal is 1, with
 /// [`LcsRatio::None`] the own length. Progress counts pairs. More than [`super::MAX_MATRIX_VALUES`]: `TooLarge`.

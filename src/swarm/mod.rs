@@ -13,7 +13,7 @@ pub mod agent;
 mod clock;
 pub mod coordinator;
 mod error;
-mod kinds;
+pub mod kinds;
 mod lanes;
 mod metrics;
 mod network;

@@ -8,5 +8,6 @@ mod live;
 mod schema;
 mod security;
 mod session;
+mod kinds;
 mod value;
 mod store;
