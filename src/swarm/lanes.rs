@@ -61,7 +61,8 @@ pub(super) enum SendError {
 
 impl Outgoing {
     pub(super) fn new(connection: Connection, runtime: Handle, traffic: Arc<Traffic>) -> Self {
-        let lanes = Lanes { connection, runtime, control: Queue::default(), tasks: Queue::default(), traffic };
+        let lanes =
+            Lanes { connection, runtime, control: Queue::default(), tasks: Queue::default(), traffic };
         Self(Arc::new(lanes))
     }
 
@@ -101,6 +102,19 @@ impl Outgoing {
         if was_empty {
             queue.filled.notify_one();
         }
+        Ok(())
+    }
+
+    /// The same for frames that are encoded already.
+    pub(super) fn send_encoded(&self, lane: Lane, frames: &[u8]) -> Result<(), SendError> {
+        let queue = self.queue(lane);
+        let mut waiting = queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() > MAX_WAITING {
+            return Err(SendError::SlowPeer);
+        }
+        waiting.extend_from_slice(frames);
+        drop(waiting);
+        queue.filled.notify_one();
         Ok(())
     }
 
@@ -211,7 +225,10 @@ pub(super) async fn read_large(
     let bytes = match stream.read_to_end(max_frame_bytes + 4).await {
         Ok(bytes) => Bytes::from(bytes),
         Err(quinn::ReadToEndError::TooLong) => {
-            return Err(LaneEnd::Malformed(FrameError::TooLong { length: max_frame_bytes + 5, limit: max_frame_bytes }));
+            return Err(LaneEnd::Malformed(FrameError::TooLong {
+                length: max_frame_bytes + 5,
+                limit: max_frame_bytes,
+            }));
         }
         Err(quinn::ReadToEndError::Read(_)) => return Err(LaneEnd::Closed),
     };

@@ -2,7 +2,7 @@
 
 use super::coordinator::SwarmStats;
 use crate::protocol::messages::Code;
-use crate::protocol::tasks::{Outcome, TaskRecord};
+use crate::protocol::tasks::Outcome;
 use crate::security::Refusal;
 
 /// Everything that a coordinator counts beside its ledger.
@@ -21,7 +21,7 @@ impl Metrics {
 
     pub(super) fn turned_away(&self, _: Code) {}
 
-    pub(super) fn settled(&self, _: Option<&TaskRecord>, _: &Outcome) {}
+    pub(super) fn settled(&self, _: &str, _: &Outcome) {}
 
     pub(super) fn retried(&self, _: &str) {}
 

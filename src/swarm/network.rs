@@ -5,7 +5,8 @@
 
 use super::error::{SwarmCode, SwarmError};
 use quinn::congestion::CubicConfig;
-use quinn::{EndpointConfig, HashedConnectionIdGenerator, IdleTimeout, TransportConfig, VarInt};
+use quinn::{EndpointConfig, IdleTimeout, TransportConfig, VarInt};
+use quinn_proto::HashedConnectionIdGenerator;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::fs;
 use std::future::Future;
@@ -80,7 +81,10 @@ impl Network {
     }
 
     /// Runs a future on the thread.
-    pub(super) fn spawn<F: Future<Output = ()> + Send + 'static>(&self, future: F) -> tokio::task::JoinHandle<()> {
+    pub(super) fn spawn<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        future: F,
+    ) -> tokio::task::JoinHandle<()> {
         self.0.handle.spawn(future)
     }
 
@@ -159,7 +163,8 @@ pub(super) fn socket(address: SocketAddr, side: Side) -> std::io::Result<UdpSock
 
 /// The address of `host:port`; names are looked up, which may wait.
 pub(super) fn resolve(name: &str, address: &str) -> Result<SocketAddr, SwarmError> {
-    let wrong = |why: String| SwarmError::new(SwarmCode::InvalidArgument, format!("{name} {address:?}: {why}"));
+    let wrong =
+        |why: String| SwarmError::new(SwarmCode::InvalidArgument, format!("{name} {address:?}: {why}"));
     if !address.contains(':') {
         return Err(wrong("must be host:port".to_owned()));
     }

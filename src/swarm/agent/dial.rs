@@ -2,13 +2,14 @@
 
 use super::Shared;
 use crate::protocol::frame::{HANDSHAKE_FRAME_BYTES, max_frame_bytes};
-use crate::protocol::messages::{Code, FrameKind, Lane};
-use crate::protocol::session::{self, Dialing};
+use crate::protocol::messages::{Code, Lane};
+use crate::protocol::session::{self, VERSIONS, version_of};
 use crate::security::Refusal;
 use crate::swarm::error::{SwarmCode, SwarmError};
 use crate::swarm::lanes::{Incoming, LaneEnd, Outgoing};
 use crate::swarm::network;
-use bytes::Bytes;
+use bytes::BytesMut;
+use quinn::crypto::rustls::HandshakeData;
 use quinn::{Connection, ConnectionError, Endpoint};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,7 @@ pub(super) const DIAL: Duration = Duration::from_secs(5);
 pub(super) struct Welcomed {
     pub(super) out: Outgoing,
     pub(super) control: Incoming,
-    pub(super) established: session::Established,
+    pub(super) established: session::Accepted,
 }
 
 /// Dials one address.
@@ -75,10 +76,15 @@ async fn greet(shared: &Arc<Shared>, connection: &Connection) -> Result<Welcomed
     let out = Outgoing::new(connection.clone(), runtime, shared.traffic.clone());
     tokio::spawn(out.clone().write(Lane::Control, send));
     let mut control = Incoming::new(receive, HANDSHAKE_FRAME_BYTES, shared.traffic.clone());
-    let (mut dialing, frames) = Dialing::start(shared.hello());
-    for (kind, frame) in frames {
-        out.send_encoded(kind, frame);
-    }
+    let internal = |error: String| Some(SwarmError::new(SwarmCode::Internal, error));
+    let data = connection.handshake_data().and_then(|any| any.downcast::<HandshakeData>().ok());
+    let version = version_of(VERSIONS, data.and_then(|data| data.protocol).as_deref())
+        .map_err(|error| Some(of_code(error.code(), error.to_string())))?;
+    let mut frames = BytesMut::new();
+    let dialing = shared.turn(|hub, now| hub.greet(shared, version, now, &mut frames));
+    let mut dialing =
+        dialing.map_err(|error| Some(SwarmError::new(SwarmCode::InvalidArgument, error.to_string())))?;
+    out.send_encoded(Lane::Control, &frames).map_err(|error| internal(error.to_string()))?;
     let established = loop {
         let frame = control.next().await.map_err(|end| match end {
             LaneEnd::Closed => None,
@@ -90,8 +96,7 @@ async fn greet(shared: &Arc<Shared>, connection: &Connection) -> Result<Welcomed
             Err(refused) => return Err(Some(of_code(refused.code(), refused.to_string()))),
         }
     };
-    control.allow(max_frame_bytes(usize::try_from(established.max_message_bytes).unwrap_or(usize::MAX)));
-    drop((FrameKind::Hello, Bytes::new()));
+    control.allow(max_frame_bytes(established.max_message_bytes));
     Ok(Welcomed { out, control, established })
 }
 
@@ -104,7 +109,9 @@ pub(super) fn of_code(code: Code, message: String) -> SwarmError {
         Code::SessionReplaced => SwarmCode::SessionReplaced,
         Code::Overloaded => SwarmCode::Overloaded,
         Code::Store => SwarmCode::Store,
-        Code::Unspecified | Code::Draining | Code::Closed | Code::Timeout | Code::Internal => SwarmCode::Connection,
+        Code::Unspecified | Code::Draining | Code::Closed | Code::Timeout | Code::Internal => {
+            SwarmCode::Connection
+        }
     };
     SwarmError::new(code, message)
 }

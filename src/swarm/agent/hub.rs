@@ -3,17 +3,18 @@
 use super::types::{AgentConfig, AgentEvent, AgentState, HandlerFailure, Work};
 use super::{Agent, Connected, Shared};
 use crate::protocol::messages::{
-    self, Assign, Complete, Content, FailureReason, FrameKind, Heartbeat, Offer, Progress, Publish, Subscribe,
-    TaskError, Unsubscribe,
+    self, Assign, Complete, Content, FailureReason, FrameKind, Heartbeat, Offer, Progress, Publish,
+    Subscribe, TaskError, Unsubscribe,
 };
-use crate::protocol::session::Established;
+use crate::protocol::session::{Accepted, Dialing, LeaseClock, Registration, SessionError, Version};
+use crate::protocol::tasks;
 use crate::protocol::work::{Abort, Assigned, Effect, Report, Start, Workbench};
 use crate::protocol::{Fence, Millis, TaskId};
 use crate::search::Job;
 use crate::swarm::error::{SwarmCode, SwarmError};
 use crate::swarm::kinds::{KINDS, KindFailure};
 use crate::swarm::lanes::Outgoing;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use prost::Message;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -25,9 +26,6 @@ type Told = Box<dyn FnOnce(Result<(), SwarmError>) + Send>;
 
 /// Messages that wait for their acknowledgement.
 const MAX_UNACKNOWLEDGED: usize = 65_536;
-
-/// Heartbeats whose acknowledgement may still come.
-const MAX_HEARTBEATS: usize = 64;
 
 /// One execution.
 struct Execution {
@@ -46,7 +44,7 @@ pub(super) struct Hub {
     out: Option<Outgoing>,
     /// Names the tasks of the store at hand.
     store_prefix: String,
-    agent_timeout_ms: u64,
+    lease: Option<LeaseClock>,
     max_message_bytes: usize,
     concurrency: u32,
     draining: bool,
@@ -56,9 +54,6 @@ pub(super) struct Hub {
     executions: HashMap<(TaskId, Fence), Execution>,
     tokens: HashMap<u64, (TaskId, Fence)>,
     last_token: u64,
-    heartbeats: Vec<(u64, Millis)>,
-    last_heartbeat: u64,
-    hello_sent: Millis,
     published: HashMap<u64, Told>,
     last_request: u64,
     messages: u64,
@@ -80,7 +75,7 @@ impl Hub {
             bench: Workbench::new(config.concurrency),
             out: None,
             store_prefix: String::new(),
-            agent_timeout_ms: 0,
+            lease: None,
             max_message_bytes: 0,
             concurrency: config.concurrency,
             draining: false,
@@ -89,9 +84,6 @@ impl Hub {
             executions: HashMap::new(),
             tokens: HashMap::new(),
             last_token: 0,
-            heartbeats: Vec::new(),
-            last_heartbeat: 0,
-            hello_sent: 0,
             published: HashMap::new(),
             last_request: 0,
             messages: 0,
@@ -119,12 +111,34 @@ impl Hub {
 
     // ------------------------------------------------------------------------------------------- sessions
 
-    /// What goes into a Hello, with the bench at rest.
-    pub(super) fn greeting(&mut self, now: Millis) -> (Vec<Arc<str>>, u32, Option<[u8; 16]>, Vec<crate::protocol::tasks::Held>) {
+    /// Writes the frames of a Hello, with the bench at rest.
+    pub(super) fn greet(
+        &mut self,
+        shared: &Shared,
+        version: Version,
+        now: Millis,
+        out: &mut BytesMut,
+    ) -> Result<Dialing, SessionError> {
         self.bench.disconnected();
-        self.hello_sent = now;
+        let config = &shared.config;
+        let registration = Registration {
+            instance: shared.instance,
+            agent_type: config.agent_type.clone(),
+            capabilities: config.capabilities.clone(),
+            kinds: self.offered().iter().map(|kind| kind.to_string()).collect(),
+            slots: self.slots(),
+            metadata: config.metadata.clone(),
+            software: concat!("midstreamer/", env!("CARGO_PKG_VERSION")).to_owned(),
+        };
+        let held = |held: tasks::Held| messages::Held {
+            task: held.task.0,
+            epoch: held.fence.epoch,
+            attempt: held.fence.attempt,
+            finished: held.finished,
+        };
+        let held: Vec<messages::Held> = self.bench.resume().into_iter().map(held).collect();
         let store = self.bench.home().map(|(store, _)| store);
-        (self.offered(), self.slots(), store, self.bench.resume())
+        Dialing::new(version, &registration, &held, store, now, out)
     }
 
     fn offered(&self) -> Vec<Arc<str>> {
@@ -140,25 +154,28 @@ impl Hub {
     pub(super) fn welcomed(
         &mut self,
         out: Outgoing,
-        established: &Established,
+        established: Accepted,
         address: &str,
         now: Millis,
     ) -> Option<Connected> {
         self.out = Some(out);
         self.store_prefix = established.store[..4].iter().map(|byte| format!("{byte:02x}")).collect();
-        self.agent_timeout_ms = established.agent_timeout_ms;
-        self.max_message_bytes = usize::try_from(established.max_message_bytes).unwrap_or(usize::MAX);
-        self.heartbeats.clear();
+        self.max_message_bytes = established.max_message_bytes;
+        let resumed = established
+            .resumed
+            .iter()
+            .map(|held| (TaskId(held.task), Fence { epoch: held.epoch, attempt: held.attempt }));
         self.bench.connected(
             crate::protocol::work::Welcome {
                 store: established.store,
                 epoch: established.epoch,
                 generation: established.generation,
-                resumed: established.resumed.clone(),
-                lease_until: self.hello_sent + self.lease_ms(),
+                resumed: resumed.collect(),
+                lease_until: established.lease.ends_at(),
             },
             now,
         );
+        self.lease = Some(established.lease);
         for topic in &self.topics {
             self.send(FrameKind::Subscribe, 0, &Subscribe { topic: topic.to_string() }, &Bytes::new());
         }
@@ -167,26 +184,17 @@ impl Hub {
         }
         self.events.push(AgentEvent::Connected {
             address: address.to_owned(),
-            coordinator: established.coordinator.clone(),
+            coordinator: established.coordinator,
         });
         self.connected.take()
     }
 
-    /// How long after a heartbeat that was heard work may be started: less than the coordinator waits, for clocks run at
-    /// different rates.
-    fn lease_ms(&self) -> u64 {
-        self.agent_timeout_ms - self.agent_timeout_ms / 10
-    }
-
     pub(super) fn heartbeat(&mut self, now: Millis) {
-        self.last_heartbeat += 1;
-        if self.heartbeats.len() >= MAX_HEARTBEATS {
-            self.heartbeats.remove(0);
-        }
-        self.heartbeats.push((self.last_heartbeat, now));
+        let Some(lease) = &mut self.lease else { return };
+        let seq = lease.heartbeat(now);
         let running = self.bench.running();
         let header = Heartbeat {
-            seq: self.last_heartbeat,
+            seq,
             running: u32::try_from(running).unwrap_or(u32::MAX),
             load: running as f32 / self.concurrency.max(1) as f32,
             memory_bytes: 0,
@@ -196,12 +204,12 @@ impl Hub {
         self.send(FrameKind::Heartbeat, 0, &header, &Bytes::new());
     }
 
-    pub(super) fn heard(&mut self, seq: u64, now: Millis) {
-        if let Some(at) = self.heartbeats.iter().position(|(sent, _)| *sent == seq) {
-            let (_, sent_at) = self.heartbeats[at];
-            self.heartbeats.drain(..=at);
-            self.bench.renewed(sent_at + self.lease_ms(), now);
-        }
+    pub(super) fn heard(&mut self, seq: u64, now: Millis) -> Result<(), SessionError> {
+        let Some(lease) = &mut self.lease else { return Ok(()) };
+        lease.acknowledge(seq)?;
+        let until = lease.ends_at();
+        self.bench.renewed(until, now);
+        Ok(())
     }
 
     pub(super) fn disconnected(&mut self) {
@@ -212,7 +220,10 @@ impl Hub {
         }
         // Whether the coordinator had them cannot be known.
         for (_, told) in self.published.drain() {
-            let error = SwarmError::new(SwarmCode::Connection, "the connection ended before the message was acknowledged");
+            let error = SwarmError::new(
+                SwarmCode::Connection,
+                "the connection ended before the message was acknowledged",
+            );
             self.calls.push(Box::new(move || told(Err(error))));
         }
     }
@@ -474,7 +485,8 @@ impl Hub {
         } else if self.out.is_none() {
             Some(SwarmError::new(SwarmCode::Connection, "the agent is not connected"))
         } else if payload.len() > self.max_message_bytes {
-            let message = format!("payload of {} bytes, maxMessageBytes is {}", payload.len(), self.max_message_bytes);
+            let message =
+                format!("payload of {} bytes, maxMessageBytes is {}", payload.len(), self.max_message_bytes);
             Some(SwarmError::new(SwarmCode::TooLarge, message))
         } else if self.published.len() >= MAX_UNACKNOWLEDGED {
             Some(SwarmError::new(SwarmCode::Overloaded, "too many messages wait for their acknowledgement"))

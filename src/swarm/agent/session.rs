@@ -9,7 +9,7 @@ use crate::protocol::messages::{
     Adapt, Assign, Cancel, Code, FrameKind, Goodbye, GoodbyeAck, HeartbeatAck, Lane, LaneOpen, Publish,
     PublishAck, ResultAck, SubscribeAck,
 };
-use crate::protocol::session::{self, ALPN};
+use crate::protocol::session::{self, VERSIONS, alpns};
 use crate::protocol::{Fence, TaskId};
 use crate::security::{Admission, client_config};
 use crate::swarm::error::{SwarmCode, SwarmError};
@@ -45,7 +45,9 @@ pub(super) async fn live(shared: Arc<Shared>, network: Network) {
 }
 
 fn prepare(shared: &Shared, network: &Network) -> Result<(Endpoint, quinn::ClientConfig), SwarmError> {
-    let tls = client_config(&shared.config.identity, ALPN, &Admission::default())?;
+    let protocols = alpns(VERSIONS);
+    let protocols: Vec<&[u8]> = protocols.iter().map(Vec::as_slice).collect();
+    let tls = client_config(&shared.config.identity, &protocols, &Admission::default())?;
     let crypto = QuicClientConfig::try_from(tls).map_err(|error| {
         SwarmError::new(SwarmCode::Internal, format!("no cipher suite for QUIC: {error}"))
     })?;
@@ -75,7 +77,7 @@ async fn dial_and_serve(
             let error = match dialled {
                 Ok(welcomed) => {
                     attempt = 0;
-                    let idle = Duration::from_millis(welcomed.established.agent_timeout_ms);
+                    let idle = Duration::from_millis(welcomed.established.lease.agent_timeout_ms());
                     client.transport_config(network::transport(Side::Agent, idle));
                     match serve(shared, welcomed, address).await {
                         Ok(()) => return None,
@@ -119,14 +121,14 @@ async fn serve(shared: &Arc<Shared>, welcomed: Welcomed, address: &str) -> Resul
     let end = |error: &quinn::ConnectionError| dial::of_connection(address, error);
     let (send, receive) = connection.open_bi().await.map_err(|error| end(&error))?;
     tokio::spawn(out.clone().write(Lane::Task, send));
-    let limit = max_frame_bytes(usize::try_from(established.max_message_bytes).unwrap_or(usize::MAX));
+    let limit = max_frame_bytes(established.max_message_bytes);
     let tasks = Incoming::new(receive, limit, shared.traffic.clone());
     let heartbeat = Duration::from_millis(established.heartbeat_ms.max(1));
     let first = shared.turn(|hub, now| {
         let open = LaneOpen { lane: Lane::Task.into() };
         // An error is a connection that has ended, which the reader below finds.
         drop(out.send(FrameKind::LaneOpen, 0, &open, &Bytes::new()));
-        hub.welcomed(out.clone(), &established, address, now)
+        hub.welcomed(out.clone(), established, address, now)
     });
     if let Some(first) = first {
         first(Ok(Agent(shared.clone())));
@@ -202,7 +204,7 @@ fn control_frame(shared: &Arc<Shared>, out: &Outgoing, frame: &Frame) -> Result<
     match frame.kind {
         FrameKind::HeartbeatAck => {
             let ack: HeartbeatAck = message(frame)?;
-            shared.turn(|hub, now| hub.heard(ack.seq, now));
+            shared.turn(|hub, now| hub.heard(ack.seq, now)).map_err(|error| error.to_string())?;
         }
         FrameKind::Cancel => {
             let cancel: Cancel = message(frame)?;

@@ -44,11 +44,8 @@ struct Waiting {
 
 impl Committer {
     pub(super) fn new() -> Self {
-        let queue = Queue {
-            waiting: Mutex::default(),
-            changed: Condvar::new(),
-            failing: AtomicBool::new(false),
-        };
+        let queue =
+            Queue { waiting: Mutex::default(), changed: Condvar::new(), failing: AtomicBool::new(false) };
         Self(Arc::new(queue))
     }
 
@@ -133,7 +130,13 @@ impl Committer {
 
     /// Takes back the tasks whose acceptance could not be kept, whatever was going to happen to them: their callers are
     /// told STORE, and nothing of them has left the process.
-    fn withdraw(&self, shared: &Arc<Shared>, turns: &mut Vec<Turn>, changes: &mut Vec<Change>, error: &StoreError) {
+    fn withdraw(
+        &self,
+        shared: &Arc<Shared>,
+        turns: &mut Vec<Turn>,
+        changes: &mut Vec<Change>,
+        error: &StoreError,
+    ) {
         shared.withdraw(|hub, now| {
             // Under the hub's lock, so no turn that names these tasks is on its way here.
             turns.extend(self.lock().turns.drain(..));

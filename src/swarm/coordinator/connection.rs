@@ -4,15 +4,15 @@ use super::Shared;
 use super::hub::{Life, Session};
 use crate::protocol::frame::{Frame, HANDSHAKE_FRAME_BYTES, max_frame_bytes};
 use crate::protocol::messages::{
-    Code, Complete, FailureReason, FrameKind, Goodbye, GoodbyeAck, Heartbeat, Lane, LaneOpen, Offer, Progress,
-    Publish, PublishAck, Refuse, Resume, Subscribe, SubscribeAck, TaskError, Unsubscribe, Welcome,
+    self, Code, Complete, FailureReason, FrameKind, Goodbye, GoodbyeAck, Heartbeat, Held, Lane, LaneOpen,
+    Progress, Publish, PublishAck, Sender, Subscribe, SubscribeAck, TaskError, Unsubscribe,
 };
-use crate::protocol::session::{self, Greeting};
-use crate::protocol::tasks::{Departure, Failure, FailureCode};
+use crate::protocol::session::{self, Greeting, Listening, Terms, VERSIONS, Version, version_of};
+use crate::protocol::tasks::{self, Departure, Failure, FailureCode, Offer};
 use crate::protocol::{Fence, Generation, TaskId};
 use crate::security::{Peer, Refusal, peer_of};
 use crate::swarm::lanes::{Incoming, LaneEnd, Outgoing, read_large};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use quinn::crypto::rustls::HandshakeData;
 use quinn::{Connection, ConnectionError, VarInt};
 use rustls_pki_types::CertificateDer;
@@ -31,6 +31,9 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 
 /// Large frames of one peer that are read at once.
 const LARGE_AT_ONCE: usize = 4;
+
+/// Every agent has a capability of this and its id, so that a task can require that very agent.
+const AGENT_CAPABILITY: &str = "agent:";
 
 /// Lets agents in, as long as the endpoint is open.
 pub(super) async fn accept(endpoint: quinn::Endpoint, shared: Arc<Shared>) {
@@ -111,6 +114,10 @@ struct Welcomed {
 async fn greet(connection: &Connection, shared: &Arc<Shared>) -> Result<Welcomed, Unwelcome> {
     let late = |_| Unwelcome::new(Code::Timeout, "no Hello in time");
     let peer = peer(connection)?;
+    let data = connection.handshake_data().and_then(|any| any.downcast::<HandshakeData>().ok());
+    let data = data.ok_or_else(|| Unwelcome::new(Code::Internal, "no data of the handshake"))?;
+    let version = version_of(VERSIONS, data.protocol.as_deref())?;
+    let key_exchange: Arc<str> = Arc::from(format!("{:?}", data.negotiated_key_exchange_group));
     let id: Arc<str> = Arc::from(peer.name.id());
     let runtime = tokio::runtime::Handle::current();
     let out = Outgoing::new(connection.clone(), runtime, shared.traffic.clone());
@@ -120,7 +127,7 @@ async fn greet(connection: &Connection, shared: &Arc<Shared>) -> Result<Welcomed
         .map_err(|error| Unwelcome::new(Code::Unspecified, error.to_string()))?;
     tokio::spawn(out.clone().write(Lane::Control, send));
     let mut control = Incoming::new(receive, HANDSHAKE_FRAME_BYTES, shared.traffic.clone());
-    let greeting = match timeout(HANDSHAKE, hello(&mut control)).await.map_err(late)? {
+    let greeting = match timeout(HANDSHAKE, hello(&mut control, version, shared)).await.map_err(late)? {
         Ok(greeting) => greeting,
         Err(unwelcome) => {
             refuse(&out, connection, &unwelcome).await;
@@ -128,7 +135,7 @@ async fn greet(connection: &Connection, shared: &Arc<Shared>) -> Result<Welcomed
         }
     };
     control.allow(max_frame_bytes(shared.config.max_message_bytes));
-    match join(shared, &peer, greeting, &out) {
+    match join(shared, &peer, greeting, key_exchange, &out) {
         Ok(generation) => Ok(Welcomed { generation, out, control, id }),
         Err(unwelcome) => {
             refuse(&out, connection, &unwelcome).await;
@@ -140,8 +147,9 @@ async fn greet(connection: &Connection, shared: &Arc<Shared>) -> Result<Welcomed
 /// Says why on the control lane and leaves the peer the time to read it: a connection that is closed at once may take
 /// the words with it.
 async fn refuse(out: &Outgoing, connection: &Connection, unwelcome: &Unwelcome) {
-    let header = Refuse { code: unwelcome.code.into(), message: unwelcome.message.clone() };
-    if out.send(FrameKind::Refuse, 0, &header, &Bytes::new()).is_ok() {
+    let mut frame = BytesMut::new();
+    let told = session::refuse(unwelcome.code, &unwelcome.message, &mut frame);
+    if told.is_ok() && out.send_encoded(Lane::Control, &frame).is_ok() {
         // The peer closes when it has read it.
         drop(timeout(Duration::from_secs(1), connection.closed()).await);
     }
@@ -149,20 +157,23 @@ async fn refuse(out: &Outgoing, connection: &Connection, unwelcome: &Unwelcome) 
 
 /// Who the peer is: its certificate was verified in the handshake.
 fn peer(connection: &Connection) -> Result<Peer, Unwelcome> {
-    let chain = connection.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
-    let chain = chain.ok_or_else(|| Unwelcome::new(Code::Unauthenticated, Refusal::NoCertificate.to_string()))?;
+    let chain =
+        connection.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
+    let chain =
+        chain.ok_or_else(|| Unwelcome::new(Code::Unauthenticated, Refusal::NoCertificate.to_string()))?;
     peer_of(&chain).map_err(|error| Unwelcome::new(Code::Unauthenticated, error.to_string()))
 }
 
 /// Hello and what belongs to it.
-async fn hello(control: &mut Incoming) -> Result<Greeting, Unwelcome> {
-    let mut greeting = Greeting::new();
+async fn hello(control: &mut Incoming, version: Version, shared: &Shared) -> Result<Greeting, Unwelcome> {
+    let limit_ms = u64::try_from(HANDSHAKE.as_millis()).unwrap_or(u64::MAX);
+    let mut listening = Listening::new(version, shared.clock.now(), limit_ms);
     loop {
         let frame = control.next().await.map_err(|end| match end {
             LaneEnd::Closed => Unwelcome::new(Code::Unspecified, "it left before it was welcomed"),
             LaneEnd::Malformed(error) => Unwelcome::new(Code::Protocol, error.to_string()),
         })?;
-        if greeting.receive(&frame)? {
+        if let Some(greeting) = listening.receive(&frame)? {
             return Ok(greeting);
         }
     }
@@ -173,11 +184,9 @@ fn join(
     shared: &Arc<Shared>,
     peer: &Peer,
     greeting: Greeting,
+    key_exchange: Arc<str>,
     out: &Outgoing,
 ) -> Result<Generation, Unwelcome> {
-    let data = out.connection().handshake_data().and_then(|any| any.downcast::<HandshakeData>().ok());
-    let key_exchange = data.and_then(|data| data.negotiated_key_exchange_group);
-    let key_exchange: Arc<str> = key_exchange.map_or_else(|| Arc::from("unknown"), |group| Arc::from(format!("{group:?}")));
     let agent: Arc<str> = Arc::from(peer.name.id());
     shared.turn(|hub, now| {
         match hub.life {
@@ -185,10 +194,26 @@ fn join(
             Life::Draining => return Err(Unwelcome::new(Code::Draining, "the coordinator is draining")),
             Life::Closed => return Err(Unwelcome::new(Code::Closed, "the coordinator is closing")),
         }
+        let held = |held: &Held| tasks::Held {
+            task: TaskId(held.task),
+            fence: Fence { epoch: held.epoch, attempt: held.attempt },
+            finished: held.finished,
+        };
         // What is held of another store means nothing here.
-        let resume = if greeting.store == Some(hub.store) { greeting.resume } else { Vec::new() };
-        let offer = greeting.offer;
-        let capabilities = offer.capabilities.clone();
+        let resume: Vec<tasks::Held> =
+            if greeting.store == Some(hub.store) { greeting.held.iter().map(held).collect() } else { Vec::new() };
+        let mut capabilities = greeting.capabilities.clone();
+        // Nobody is somebody else by saying so.
+        capabilities.retain(|capability| !capability.starts_with(AGENT_CAPABILITY));
+        let offer = Offer {
+            kinds: greeting.kinds.clone(),
+            capabilities: capabilities
+                .iter()
+                .cloned()
+                .chain([Arc::from(format!("{AGENT_CAPABILITY}{agent}"))])
+                .collect(),
+            slots: greeting.slots,
+        };
         let joined = hub
             .ledger
             .join(agent.clone(), greeting.instance, offer, None, &resume, now)
@@ -199,7 +224,7 @@ fn join(
             Session {
                 agent: agent.clone(),
                 out: out.clone(),
-                agent_type: greeting.agent_type,
+                agent_type: Arc::from(greeting.agent_type.as_str()),
                 capabilities,
                 connected_at: now,
                 key_exchange,
@@ -209,20 +234,26 @@ fn join(
             },
         );
         hub.current.insert(agent.clone(), generation);
-        for frame in session::resumed(&joined.resumed) {
-            hub.send(generation, FrameKind::Resume, 0, &frame, &Bytes::new());
-        }
-        let welcome = Welcome {
+        let terms = Terms {
             coordinator: shared.id.clone(),
-            generation: generation.0,
-            store: Bytes::copy_from_slice(&hub.store),
+            generation,
+            store: hub.store,
             epoch: hub.epoch,
             agent_timeout_ms: shared.config.agent_timeout_ms,
             max_message_bytes: shared.config.max_message_bytes as u64,
-            features: greeting.features & session::FEATURES,
-            heartbeat_ms: session::heartbeat_ms(shared.config.agent_timeout_ms),
         };
-        hub.send(generation, FrameKind::Welcome, 0, &welcome, &Bytes::new());
+        let resumed = joined.resumed.iter().map(|(task, fence)| Held {
+            task: task.0,
+            epoch: fence.epoch,
+            attempt: fence.attempt,
+            finished: false,
+        });
+        let mut frames = BytesMut::new();
+        terms
+            .welcome(&greeting, &resumed.collect::<Vec<_>>(), &mut frames)
+            .map_err(|error| Unwelcome::new(Code::Internal, error.to_string()))?;
+        out.send_encoded(Lane::Control, &frames)
+            .map_err(|error| Unwelcome::new(Code::Overloaded, error.to_string()))?;
         let session = hub.sessions.get(&generation).map(|session| hub.info(generation, session));
         tracing::info!(agent = %agent, peer = %out.connection().remote_address(), generation = generation.0, "agent joined");
         hub.events.extend(session.map(super::CoordinatorEvent::AgentJoined));
@@ -240,6 +271,9 @@ impl Welcomed {
                 Err(LaneEnd::Closed) => break None,
                 Err(LaneEnd::Malformed(error)) => break Some(error.to_string()),
             };
+            if let Err(error) = session::check_place(frame.kind, Lane::Control, false, Sender::Agent) {
+                break Some(error.to_string());
+            }
             if let Err(error) = control_frame(shared, self.generation, &self.id, &frame) {
                 break Some(error);
             }
@@ -253,7 +287,9 @@ impl Welcomed {
         lanes.abort();
         shared.turn(|hub, now| {
             let reason = match &end {
-                ConnectionError::ApplicationClosed(closed) => String::from_utf8_lossy(&closed.reason).into_owned(),
+                ConnectionError::ApplicationClosed(closed) => {
+                    String::from_utf8_lossy(&closed.reason).into_owned()
+                }
                 other => other.to_string(),
             };
             hub.disconnected(self.generation, &reason);
@@ -278,9 +314,9 @@ fn control_frame(
             });
         }
         FrameKind::Offer => {
-            let offer: Offer = message(frame)?;
-            let offer = session::offer(&offer).map_err(|error| error.to_string())?;
-            shared.turn(|hub, now| hub.ledger.offer_changed(agent, generation, offer.kinds, offer.slots, now));
+            let offer: messages::Offer = message(frame)?;
+            let kinds = session::check_offer(&offer).map_err(|error| error.to_string())?;
+            shared.turn(|hub, now| hub.ledger.offer_changed(agent, generation, kinds, offer.slots, now));
         }
         FrameKind::Progress => {
             let progress: Progress = message(frame)?;
@@ -295,7 +331,7 @@ fn control_frame(
         }
         FrameKind::Subscribe => {
             let subscribe: Subscribe = message(frame)?;
-            session::check_topic(&subscribe.topic).map_err(|error| error.to_string())?;
+            session::check_name("topic", &subscribe.topic).map_err(|error| error.to_string())?;
             shared.turn(|hub, _| {
                 let subscribed = hub.subscribe(generation, &subscribe.topic);
                 let (code, message) = match subscribed {
@@ -364,7 +400,9 @@ async fn lanes(generation: Generation, id: Arc<str>, out: Outgoing, shared: Arc<
             match tasks.batch(&mut frames).await {
                 Ok(()) => {}
                 Err(LaneEnd::Closed) => return,
-                Err(LaneEnd::Malformed(error)) => return close(&connection, Code::Protocol, &error.to_string()),
+                Err(LaneEnd::Malformed(error)) => {
+                    return close(&connection, Code::Protocol, &error.to_string());
+                }
             }
             if let Err(error) = task_frames(&shared, generation, &id, frames.drain(..)) {
                 return close(&connection, Code::Protocol, &error);
@@ -410,7 +448,15 @@ fn task_frames(
                     let done: Complete = message(&frame)?;
                     let fence = Fence { epoch: done.epoch, attempt: done.attempt };
                     let value = keep(frame.payload);
-                    hub.ledger.completed(agent, generation, TaskId(done.task), fence, value, done.run_ms, now);
+                    hub.ledger.completed(
+                        agent,
+                        generation,
+                        TaskId(done.task),
+                        fence,
+                        value,
+                        done.run_ms,
+                        now,
+                    );
                 }
                 FrameKind::TaskError => {
                     let error: TaskError = message(&frame)?;
@@ -436,9 +482,10 @@ fn task_frames(
                 }
                 FrameKind::Publish => {
                     let publish: Publish = message(&frame)?;
-                    session::check_topic(&publish.topic).map_err(|error| error.to_string())?;
+                    session::check_name("topic", &publish.topic).map_err(|error| error.to_string())?;
                     let payload = &frame.payload;
-                    let reached = hub.publish(agent, Some(generation), &publish.topic, publish.content, payload);
+                    let reached =
+                        hub.publish(agent, Some(generation), &publish.topic, publish.content, payload);
                     if frame.request != 0 {
                         let answer =
                             PublishAck { reached, code: Code::Unspecified.into(), message: String::new() };

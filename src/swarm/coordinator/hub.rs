@@ -451,12 +451,8 @@ impl Hub {
         payload: &Bytes,
     ) -> u32 {
         self.messages += 1;
-        let header = Publish {
-            topic: topic.to_owned(),
-            from: from.to_string(),
-            content,
-            message_id: self.messages,
-        };
+        let header =
+            Publish { topic: topic.to_owned(), from: from.to_string(), content, message_id: self.messages };
         let mut reached = 0;
         for &generation in self.topics.get(topic).into_iter().flatten() {
             if Some(generation) != publisher {
@@ -522,9 +518,10 @@ impl Hub {
     }
 
     pub(super) fn agents(&self) -> Vec<AgentInfo> {
-        let current = self.current.values().filter_map(|&generation| {
-            Some(self.info(generation, self.sessions.get(&generation)?))
-        });
+        let current = self
+            .current
+            .values()
+            .filter_map(|&generation| Some(self.info(generation, self.sessions.get(&generation)?)));
         let mut agents: Vec<_> = current.collect();
         agents.sort_by(|a, b| a.id.cmp(&b.id));
         agents

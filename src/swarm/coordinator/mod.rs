@@ -145,7 +145,10 @@ impl Shared {
             return Err(SwarmError::closed("coordinator draining and takes no tasks; it soon"));
         }
         if self.committer.as_ref().is_some_and(Committer::is_failing) {
-            return Err(SwarmError::new(SwarmCode::Store, "the task store does not take anything at present"));
+            return Err(SwarmError::new(
+                SwarmCode::Store,
+                "the task store does not take anything at present",
+            ));
         }
         if task.payload.len() > self.config.max_message_bytes {
             return Err(SwarmError::new(
@@ -334,9 +337,10 @@ impl Coordinator {
     /// Cancels a task; `done` gets whether it had no outcome yet.
     pub fn cancel(&self, id_or_key: &str, done: impl FnOnce(Result<bool, SwarmError>) + Send + 'static) {
         self.0.turn(|hub, now| {
-            let cancelled = self.0.check_open(hub).map(|()| {
-                hub.find(id_or_key).is_some_and(|task| hub.ledger.cancel(task, now))
-            });
+            let cancelled = self
+                .0
+                .check_open(hub)
+                .map(|()| hub.find(id_or_key).is_some_and(|task| hub.ledger.cancel(task, now)));
             hub.reply(None, move |kept| done(kept.and(cancelled)));
         });
     }
@@ -356,7 +360,8 @@ impl Coordinator {
         self.0.turn(|hub, now| {
             let task = hub.find(task_id);
             let retried = self.0.check_open(hub).and_then(|()| {
-                let missing = || SwarmError::new(SwarmCode::NotFound, format!("there is no dead letter {task_id:?}"));
+                let missing =
+                    || SwarmError::new(SwarmCode::NotFound, format!("there is no dead letter {task_id:?}"));
                 let task = task.ok_or_else(missing)?;
                 hub.ledger.retry_dead_letter(task, now).map_err(SwarmError::from)
             });

@@ -4,7 +4,7 @@ use super::committer::Committer;
 use super::connection;
 use super::hub::{Hub, Life};
 use super::{Coordinator, CoordinatorConfig, Listener, Shared};
-use crate::protocol::session::ALPN;
+use crate::protocol::session::{VERSIONS, alpns};
 use crate::protocol::tasks::{Ledger, LedgerConfig};
 use crate::security::{
     Admission, AuthorityError, CertificateAuthority, Identity, IdentityError, IssueRequest, Role,
@@ -172,7 +172,9 @@ fn server_config(
     admission: &Admission,
     config: &CoordinatorConfig,
 ) -> Result<quinn::ServerConfig, SwarmError> {
-    let tls = crate::security::server_config(identity, ALPN, admission)?;
+    let protocols = alpns(VERSIONS);
+    let protocols: Vec<&[u8]> = protocols.iter().map(Vec::as_slice).collect();
+    let tls = crate::security::server_config(identity, &protocols, admission)?;
     let crypto = QuicServerConfig::try_from(tls).map_err(|error| {
         SwarmError::new(SwarmCode::Internal, format!("no cipher suite for QUIC: {error}"))
     })?;
@@ -235,10 +237,13 @@ pub(super) fn end(shared: &Arc<Shared>, first: bool, goodbye: Duration) {
         network.spawn(async move {
             // The last packets tell the peers; nobody waits long for those that do not answer.
             drop(tokio::time::timeout(Duration::from_secs(1), endpoint.wait_idle()).await);
-            // The receiver waits for this alone.
-            drop(sender.send(()));
+            if sender.send(()).is_err() {
+                tracing::error!("nobody waits for the end of the endpoint");
+            }
         });
-        drop(receiver.recv());
+        if receiver.recv().is_err() {
+            tracing::error!("the network thread ended before its endpoint");
+        }
     }
     if let Some(committer) = &shared.committer {
         committer.close();
@@ -255,7 +260,7 @@ pub(super) fn end(shared: &Arc<Shared>, first: bool, goodbye: Duration) {
 impl From<AuthorityError> for SwarmError {
     fn from(error: AuthorityError) -> Self {
         let code = match error {
-            AuthorityError::Name(_) => SwarmCode::InvalidArgument,
+            AuthorityError::Invalid { .. } => SwarmCode::InvalidArgument,
             _ => SwarmCode::Internal,
         };
         Self::new(code, error.to_string())
