@@ -4,10 +4,10 @@
 
 mod frames;
 mod fuzz;
+mod kinds;
 mod live;
 mod schema;
 mod security;
 mod session;
-mod kinds;
-mod value;
 mod store;
+mod value;

@@ -297,7 +297,7 @@ impl Hub {
             let done = move |outcome: Result<Bytes, KindFailure>| {
                 let failure = |failure: KindFailure| HandlerFailure {
                     message: failure.message,
-                    code: Some(failure.code.to_owned()),
+                    code: Some(failure.code.as_str().to_owned()),
                     retryable: failure.retryable,
                 };
                 agent.finished(token, outcome.map_err(failure));
