@@ -122,6 +122,8 @@ test('drain: the agent finishes what it has, others do the rest', async (t) => {
   await until(() => c.stats().running === 1)
   const drained = a.drain()
   await until(() => a.state === 'draining')
+  // The coordinator has heard of it once it has heard what was said after it.
+  await a.publish('barrier', 0)
   const queued = c.submit({ kind: 'job' })
   go.resolve('done')
   assert.equal((await waiting).agentId, 'agent-1')
@@ -158,12 +160,16 @@ test('close: waiters get CLOSED, as does everything after; closing twice is fine
 })
 
 test('closing an agent aborts its handlers, and others get its tasks', async (t) => {
+  const started = deferred()
   const stopped = deferred()
   const { coordinator: c, agent: a } = await swarm(t, {
-    job: (_, { signal }) => new Promise((resolve) => signal.addEventListener('abort', () => { stopped.resolve(signal.reason); resolve() })),
+    job: (_, { signal }) => {
+      started.resolve()
+      return new Promise((resolve) => signal.addEventListener('abort', () => { stopped.resolve(signal.reason); resolve() }))
+    },
   })
   const waiting = c.submit({ kind: 'job' })
-  await until(() => c.stats().running === 1)
+  await started.promise
   await a.close()
   coded('CLOSED')(await stopped.promise)
   await agent(t, c, 'agent-2', { job: () => 'other' })

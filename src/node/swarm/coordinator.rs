@@ -17,14 +17,16 @@ use napi::bindgen_prelude::{BufferSlice, Function, Unknown};
 use napi::{Env, Error};
 use napi_derive::napi;
 use serde::Serialize;
+use std::mem;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A coordinator, and where it reports to.
 struct Open {
     outbox: Arc<Outbox>,
-    coordinator: OnceLock<Coordinator>,
+    /// From its start until its end is known: what it holds is not to wait for the garbage collector.
+    coordinator: Mutex<Option<Coordinator>>,
     ended: AtomicBool,
 }
 
@@ -32,18 +34,30 @@ impl Ends for Open {
     fn end(&self, done: Box<dyn FnOnce() + Send>) {
         self.outbox.shut();
         self.ended.store(true, Ordering::SeqCst);
-        if let Some(coordinator) = self.coordinator.get() {
+        if let Some(coordinator) = self.coordinator() {
             coordinator.close(done);
         }
     }
 }
 
 impl Open {
+    fn coordinator(&self) -> Option<Coordinator> {
+        self.coordinator.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, coordinator: Option<Coordinator>) {
+        let before =
+            mem::replace(&mut *self.coordinator.lock().unwrap_or_else(PoisonError::into_inner), coordinator);
+        // Outside the lock: this may be the last handle.
+        drop(before);
+    }
+
     fn started(&self, request: f64, result: Result<Coordinator, SwarmError>) {
         let coordinator = match result {
-            Ok(coordinator) => self.coordinator.get_or_init(|| coordinator),
+            Ok(coordinator) => coordinator,
             Err(error) => return self.outbox.fail(request, &error),
         };
+        self.set(Some(coordinator.clone()));
         if self.ended.load(Ordering::SeqCst) {
             // The environment ended meanwhile.
             coordinator.close(|| ());
@@ -98,7 +112,7 @@ impl NativeCoordinator {
     #[napi(constructor, catch_unwind)]
     pub fn new(env: &Env, wake: Function<'_, (), Unknown<'static>>) -> Result<Self, Error<Code>> {
         let outbox = Outbox::new(&wake).map_err(|error| Error::new(Code::Internal, error.reason.clone()))?;
-        let open = Arc::new(Open { outbox, coordinator: OnceLock::new(), ended: AtomicBool::new(false) });
+        let open = Arc::new(Open { outbox, coordinator: Mutex::default(), ended: AtomicBool::new(false) });
         let weak: std::sync::Weak<dyn Ends> = Arc::<Open>::downgrade(&open);
         let ticket = environment::enter(env, weak)?;
         Ok(Self { open, ticket })
@@ -334,13 +348,14 @@ impl NativeCoordinator {
     #[napi(catch_unwind)]
     pub fn release(&self) {
         self.open.outbox.shut();
+        self.open.set(None);
         environment::leave(self.ticket);
     }
 }
 
 impl NativeCoordinator {
-    fn coordinator(&self) -> Result<&Coordinator, Error<Code>> {
-        self.open.coordinator.get().ok_or_else(closed)
+    fn coordinator(&self) -> Result<Coordinator, Error<Code>> {
+        self.open.coordinator().ok_or_else(closed)
     }
 
     /// What is called with the outcome of a task.
