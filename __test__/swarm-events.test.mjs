@@ -217,3 +217,22 @@ test('connect: nobody there is CONNECTION, an abort is ABORTED, another address 
   const a = await agent(t, c, 'a', {}, { address: [gone.address, c.address] })
   assert.equal(a.state, 'connected')
 })
+
+test('onLog: entries of its own coordinator, with level, target and fields', async (t) => {
+  const entries = []
+  const others = []
+  const c = await coordinator(t, { onLog: (entry) => entries.push(entry) })
+  const other = await coordinator(t, { onLog: (entry) => others.push(entry) })
+  await agent(t, c, 'logged')
+  await until(() => entries.some((entry) => JSON.stringify(entry).includes('logged')))
+  for (const entry of entries) {
+    assert.deepEqual(Object.keys(entry).sort(), ['at', 'fields', 'level', 'message', 'target'])
+    assert.ok(['error', 'warn', 'info', 'debug'].includes(entry.level))
+    assert.ok(Math.abs(entry.at - Date.now()) < 60_000)
+    assert.match(entry.target, /^midstreamer/)
+    assert.equal(typeof entry.message, 'string')
+    assert.equal(typeof entry.fields, 'object')
+  }
+  await other.close()
+  assert.ok(!others.some((entry) => JSON.stringify(entry.fields).includes('logged')))
+})

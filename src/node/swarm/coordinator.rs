@@ -4,12 +4,13 @@ use super::super::arguments::{copy, natural};
 use super::super::errors::Code;
 use super::environment::{self, Ends};
 use super::headers::{
-    AcceptedHeader, AgentHeader, MessageHeader, NoticeHeader, ResultHeader, StateHeader, StatsHeader, json,
+    AcceptedHeader, AgentHeader, LogHeader, MessageHeader, NoticeHeader, ResultHeader, StateHeader,
+    StatsHeader, json,
 };
 use super::outbox::{Outbox, RecordType};
 use super::{closed, identity, optional, small, texts, thrown};
 use crate::swarm::coordinator::{
-    Accepted, CoordinatorConfig, CoordinatorEvent, TaskRequest, TaskResult, WaiterId,
+    Accepted, CoordinatorConfig, CoordinatorEvent, LogListener, TaskRequest, TaskResult, WaiterId,
 };
 use crate::swarm::{Coordinator, SwarmError};
 use bytes::Bytes;
@@ -100,6 +101,12 @@ fn report(outbox: &Outbox, event: CoordinatorEvent) {
     }
 }
 
+/// Log entries go there too.
+fn log_to(outbox: &Arc<Outbox>) -> LogListener {
+    let outbox = outbox.clone();
+    Arc::new(move |entry| outbox.offer(RecordType::Log, &LogHeader::from(&entry), &[]))
+}
+
 #[napi]
 pub struct NativeCoordinator {
     open: Arc<Open>,
@@ -137,6 +144,7 @@ impl NativeCoordinator {
         result_retention_ms: f64,
         max_retained_bytes: f64,
         http: String,
+        log: bool,
     ) -> Result<(), Error<Code>> {
         let some = |text: String| (!text.is_empty()).then_some(text);
         let identity =
@@ -174,6 +182,7 @@ impl NativeCoordinator {
             max_retained_bytes: optional("maxRetainedBytes", max_retained_bytes)?
                 .unwrap_or(defaults.max_retained_bytes),
             http: some(http),
+            on_log: log.then(|| log_to(&self.open.outbox)),
         };
         let (outbox, open) = (self.open.outbox.clone(), self.open.clone());
         Coordinator::start(config, Arc::new(move |event| report(&outbox, event)), move |result| {
