@@ -36,6 +36,72 @@ export declare class LibraryWriter {
   write(path: string): Promise<void>
 }
 
+export declare class NativeAgent {
+  /** `wake` is called when there is something to take. */
+  constructor(wake: () => unknown)
+  /** `metadata`: name, value, name, value, ... */
+  connect(request: number, addresses: Array<string>, certificate: string, privateKey: string, ca: string, agentType: string, capabilities: Array<string>, metadata: Array<string>, concurrency: number, kinds: Array<string>, connectTimeoutMs: number): void
+  /** Gives up the first login. */
+  abort(): void
+  /** Everything that has happened since the last call, up to a batch. */
+  take(): Buffer | null
+  state(): string
+  /** Asked immediately before a handler is called: false when its lease is over. */
+  mayStart(token: number): boolean
+  finished(token: number, value: Uint8Array): void
+  failed(token: number, message: string, code: string | undefined | null, retryable: boolean): void
+  progress(token: number, fraction: number): void
+  handle(kind: string): void
+  publish(request: number, topic: string, payload: Uint8Array): void
+  subscribe(topic: string): void
+  unsubscribe(topic: string): void
+  drain(request: number, timeoutMs: number): void
+  /** Closes it; the answer comes when its socket and threads are gone. */
+  close(request: number): void
+  /** After the last answer: JavaScript is not called any more. */
+  release(): void
+}
+
+export declare class NativeCoordinator {
+  /** `wake` is called when there is something to take. */
+  constructor(wake: () => unknown)
+  /** An empty certificate: a throw-away authority. An empty `data_dir`: in memory. An empty `http`: none. */
+  start(request: number, listen: string, certificate: string, privateKey: string, ca: string, dataDir: string, agentTimeoutMs: number, taskTimeoutMs: number, maxAttempts: number, maxQueued: number, maxAgents: number, maxMessageBytes: number, resultRetentionMs: number, maxRetainedBytes: number, http: string): void
+  /** Everything that has happened since the last call, up to a batch. */
+  take(): Buffer | null
+  /** Certificate, private key and CA. */
+  developmentIdentity(agentId: string): Array<string>
+  /**
+   * Times: -1 for none; `max_attempts`: -1 for the coordinator's; an empty key: none. With `wait` the answer is the
+   * outcome, and what is returned is the waiter; otherwise it is that the task was accepted.
+   */
+  submit(request: number, wait: boolean, kind: string, payload: Uint8Array, priority: number, timeoutMs: number, attemptTimeoutMs: number, progressTimeoutMs: number, maxAttempts: number, key?: string | undefined | null, requires?: Array<string> | undefined | null): number
+  /** Returns the waiter. */
+  result(request: number, idOrKey: string): number
+  leave(waiter: number): void
+  /** JSON, or nothing when there is no such task. */
+  task(idOrKey: string): string | null
+  cancel(request: number, idOrKey: string): void
+  /** JSON. */
+  deadLetters(): string
+  retryDeadLetter(request: number, taskId: string): void
+  publish(request: number, topic: string, payload: Uint8Array): void
+  subscribe(topic: string): void
+  unsubscribe(topic: string): void
+  /** JSON. */
+  agents(): string
+  /** JSON. */
+  stats(): string
+  metrics(): string
+  rotateIdentity(certificate: string, privateKey: string, ca: string): void
+  revoke(request: number, agentId: string, reason: string): void
+  drain(request: number, timeoutMs: number): void
+  /** Closes it; the answer comes when its socket, threads and store are gone. */
+  close(request: number): void
+  /** After the last answer: JavaScript is not called any more. */
+  release(): void
+}
+
 export declare class NativeLibrary {
   constructor(steps: number, channels: number, window: number, metric: number, normalize: number)
   /**

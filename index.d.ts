@@ -1,6 +1,7 @@
 /// <reference lib="esnext.disposable" />
 /**
- * Exact dynamic time warping, longest common subsequence and elastic distances, near the limit of the hardware.
+ * Exact dynamic time warping, longest common subsequence and elastic distances, near the limit of the hardware; and a
+ * swarm that runs them, and your own tasks, on many machines.
  *
  * - Functions without `Sync` return a Promise, compute on a thread pool and take `signal`: the event loop stays free.
  * - Inputs are read when the call is made; changing an array afterwards does not change the result.
@@ -30,9 +31,21 @@ export type ErrorCode =
  * | `NON_FINITE` | NaN or an infinity among the values |
  * | `LENGTH_MISMATCH` | values that are no multiple of `channels` or `length`; unequal lengths where equal ones are needed |
  * | `TOO_LARGE` | beyond a documented limit, or no memory for the copy of an input or for a matrix |
- * | `ABORTED` | the signal; its reason is `cause` |
- * | `NOT_FOUND` | no file of this name |
- * | `STORE` | the system refused to read or write a file |
+ * | `ABORTED` | the signal; its reason is `cause`. A task that was cancelled |
+ * | `TIMEOUT` | a task, or `drain`, ran out of time |
+ * | `CLOSED` | the coordinator or agent is closed, or was closed meanwhile |
+ * | `NOT_FOUND` | no file of this name; no task of this id or key |
+ * | `EXPIRED` | a task whose outcome is no longer kept |
+ * | `NO_AGENT` | a task ran out of time, and no agent could have run it |
+ * | `TASK_FAILED` | every attempt failed: `taskId`, `attempts` and `remoteError` say what and where |
+ * | `IDEMPOTENCY_MISMATCH` | the idempotency key belongs to another task |
+ * | `OVERLOADED` | too much waits already |
+ * | `UNAUTHENTICATED` | a certificate that is not trusted, has expired or was revoked |
+ * | `FORBIDDEN` | the identity, or the lack of an authority, does not allow it |
+ * | `SESSION_REPLACED` | another process has logged in with the same identity |
+ * | `CONNECTION` | nobody answers, or an address cannot be had |
+ * | `PROTOCOL` | the other side does not speak the protocol |
+ * | `STORE` | the system refused to read or write a file; another process uses it |
  * | `CORRUPT` | a file that is cut off, changed, or of another kind |
  * | `SCHEMA` | a file that a later version wrote |
  * | `INTERNAL` | a defect of this package, or an addon that did not load |
@@ -46,7 +59,7 @@ export type ErrorCode =
  */
 export class MidstreamerError extends Error {
   /** `code` is `INTERNAL` unless given. */
-  constructor(message?: string, options?: { code?: ErrorCode; cause?: unknown })
+  constructor(message?: string, options?: { code?: ErrorCode; cause?: unknown; taskId?: string; attempts?: number; remoteError?: { message: string; code?: string } })
   readonly code: ErrorCode
   /** ABORTED: the reason of the signal. */
   readonly cause?: unknown
@@ -627,3 +640,367 @@ export function medoids(
   k: number,
   options?: DtwOptions & Progress & { seed?: number },
 ): Promise<{ medoids: Uint32Array; assignment: Uint32Array; inertia: number }>
+
+// -------------------------------------------------------------------------------------------- swarm
+/** How a coordinator is set up. Everything has a default. */
+export interface CoordinatorOptions {
+  /** `host:port` for agents, over UDP (QUIC). Default '127.0.0.1:0'; port 0 takes a free one. */
+  listen?: string
+  /** Endpoint for join tokens. With a later version; now INVALID_ARGUMENT. */
+  enrollListen?: string
+  /**
+   * Who the coordinator is, with role 'coordinator'. Omit for a throw-away authority that lives as long as the
+   * coordinator (development, tests): `developmentIdentity(id)` then issues agents. TLS is mutual in both cases.
+   */
+  identity?: Identity
+  /** For join tokens and renewal. With a later version; now INVALID_ARGUMENT. */
+  authority?: CertificateAuthority
+  /** Awaited when the identity was renewed. With a later version; now INVALID_ARGUMENT. */
+  onIdentity?: (identity: Identity) => Promise<void>
+  /** Directory of the durable task queue; made when it is missing, and used by one coordinator at a time. Omit: in memory only. */
+  dataDir?: string
+  /** An agent that was not heard of for so long is gone, and its tasks are tried elsewhere. Keep-alives follow from it. Default 10,000. */
+  agentTimeoutMs?: number
+  /** `timeoutMs` of tasks that name none. Default none. */
+  taskTimeoutMs?: number
+  /** `maxAttempts` of tasks that name none. Default 3. */
+  maxAttempts?: number
+  /** Tasks that may wait; one more is OVERLOADED. Default 100,000. */
+  maxQueued?: number
+  /** Agents that may be connected. Default 20,000. */
+  maxAgents?: number
+  /** The largest payload, result or message when encoded, 1,024 to 2^30. Default 65 MiB. */
+  maxMessageBytes?: number
+  /** How long outcomes are kept for `result`. Default 24 h. */
+  resultRetentionMs?: number
+  /** Bytes of outcomes that are kept; beyond it the oldest go first. Default 256 MiB. */
+  maxRetainedBytes?: number
+  /** Serves /metrics, /healthz and /readyz on this `host:port`. Off by default. */
+  http?: string
+  /** Structured log entries. Without it nothing is logged. Entries are dropped while 64 MiB of them wait for a blocked event loop. */
+  onLog?: (entry: LogEntry) => void
+}
+
+/** One thing that a coordinator has to say about itself. */
+export interface LogEntry { at: number; level: 'error' | 'warn' | 'info' | 'debug'; target: string; message: string; fields: Record<string, unknown> }
+
+/**
+ * A task to do. Payloads, results and messages are JSON values in which typed arrays may stand anywhere; those travel as
+ * raw bytes and arrive as the same kind of array. NaN, Infinity, BigInt, Date, functions, cycles: INVALID_ARGUMENT naming the path.
+ */
+export interface TaskRequest {
+  /** Which handler runs it. */
+  kind: string
+  payload?: unknown
+  /** 0..9, 9 first; default 0. A task that has waited long is served as if it had a higher one. */
+  priority?: number
+  /** Capabilities that the agent must have, all of them. */
+  requires?: string[]
+  /** From acceptance to outcome; default the coordinator's `taskTimeoutMs`, else none. Past it: TIMEOUT, or NO_AGENT when no agent could have run it. */
+  timeoutMs?: number
+  /** From the start of an attempt to its end; past it the attempt has failed. */
+  attemptTimeoutMs?: number
+  /** A handler that reports no progress for so long has failed its attempt. Default none. */
+  progressTimeoutMs?: number
+  /** The same key within retention returns the first outcome; with another kind or payload: IDEMPOTENCY_MISMATCH. */
+  idempotencyKey?: string
+  /** Attempts before the task is a dead letter; default the coordinator's `maxAttempts`. */
+  maxAttempts?: number
+}
+
+/** What a task gave. */
+export interface TaskResult<T = unknown> {
+  taskId: string
+  idempotencyKey?: string
+  /** Position of the task in what `map` was given. */
+  index?: number
+  /** Who ran it. */
+  agentId: string
+  /** What the handler returned. */
+  value: T
+  /** Attempts used, this one included. */
+  attempts: number
+  /** From acceptance to the start of the last attempt. */
+  queuedMs: number
+  /** From the start of the last attempt to its result. */
+  runMs: number
+}
+
+/** Where a task is. `progress` is what its handler last reported, 0 to 1; `error` is what last went wrong. */
+export interface TaskState {
+  taskId: string
+  idempotencyKey?: string
+  kind: string
+  state: 'queued' | 'running' | 'completed' | 'failed' | 'cancelled'
+  attempts: number
+  agentId?: string
+  progress?: number
+  error?: string
+}
+
+/** A connected agent as its coordinator sees it; `completed` and `failed` count since it connected. */
+export interface AgentInfo {
+  id: string
+  type: string
+  capabilities: string[]
+  connectedAt: number
+  lastSeenAt: number
+  running: number
+  completed: number
+  failed: number
+  rttMs: number
+  remoteAddress: string
+  transport: 'quic' | 'websocket'
+  /** Group of the TLS key exchange, e.g. X25519MLKEM768 (post-quantum). */
+  keyExchange: string
+}
+
+/** Numbers of a coordinator: `agents`, `queued`, `running` and `deadLettered` now, the others since it was started. */
+export interface SwarmStats {
+  agents: number
+  queued: number
+  running: number
+  completed: number
+  failed: number
+  retried: number
+  deadLettered: number
+  bytesIn: number
+  bytesOut: number
+  uptimeMs: number
+}
+
+/** A message on a topic; `from` is the id of who published it, out of its certificate. */
+export interface TopicMessage { topic: string; from: string; payload: unknown }
+
+/**
+ * Accepts tasks, gives them to agents, and keeps their outcomes: every accepted task is executed at least once and has
+ * exactly one outcome. Agents connect over QUIC with mutual TLS.
+ *
+ * - Everything rejects (or throws, where it returns no promise) with CLOSED once the coordinator is closed.
+ * - An open coordinator keeps the process alive; see `unref`.
+ * - A listener that throws disturbs no other; what it threw becomes an 'uncaughtException', as with an EventTarget.
+ *
+ * @example
+ * const coordinator = await Coordinator.start()
+ * const agent = await Agent.connect({
+ *   address: coordinator.address,
+ *   identity: await coordinator.developmentIdentity('agent-1'),
+ *   handlers: { double: (x) => 2 * x },
+ * })
+ * const { value } = await coordinator.submit({ kind: 'double', payload: 21 })
+ */
+export class Coordinator {
+  private constructor()
+
+  /**
+   * Resolves when it listens and its store is open.
+   *
+   * @throws (rejects) MidstreamerError INVALID_ARGUMENT, UNAUTHENTICATED (an identity that has expired), CONNECTION (the
+   * address cannot be had), STORE (the directory cannot be used, or another process uses it), CORRUPT
+   */
+  static start(options?: CoordinatorOptions): Promise<Coordinator>
+  /** From its certificate. */
+  readonly id: string
+  /** `host:port` that agents dial. */
+  readonly address: string
+  /** null: join tokens come with a later version. */
+  readonly enrollAddress: string | null
+  /** `host:port` of metrics and health, null without `http`. */
+  readonly httpAddress: string | null
+
+  /** Identity for an agent of this coordinator's throw-away authority; FORBIDDEN when it was given a real identity. */
+  developmentIdentity(agentId: string): Promise<Identity>
+
+  /** One-time (or `uses`-time) secret with the CA key pinned inside. FORBIDDEN without an authority. */
+  createJoinToken(options?: { ttlMs?: number; uses?: number; grants?: Grants }): Promise<string>
+
+  /**
+   * Hands in a task and does not wait for it; `deduplicated`: it was there already, under the same idempotency key.
+   *
+   * @returns once the task is accepted: durable when there is a dataDir
+   * @throws (rejects) MidstreamerError INVALID_ARGUMENT, TOO_LARGE, OVERLOADED, IDEMPOTENCY_MISMATCH, STORE, CLOSED
+   */
+  enqueue(task: TaskRequest): Promise<{ taskId: string; deduplicated: boolean }>
+
+  /**
+   * Waits for the outcome of a task of this or an earlier life of the coordinator. Aborting ends the waiting; the task
+   * goes on.
+   *
+   * @throws (rejects) MidstreamerError NOT_FOUND, EXPIRED (it is no longer kept), ABORTED (also: the task was
+   * cancelled), CLOSED, and what became of the task: TASK_FAILED, TIMEOUT, NO_AGENT
+   */
+  result<T = unknown>(taskIdOrKey: string, options?: { signal?: AbortSignal }): Promise<TaskResult<T>>
+
+  /** Where a task is; undefined when there is none of this id or key. */
+  task(taskIdOrKey: string): TaskState | undefined
+
+  /** Cancels a task wherever it is: its handler's signal aborts. False when it had its outcome already, or is unknown. */
+  cancel(taskIdOrKey: string): Promise<boolean>
+
+  /**
+   * `enqueue` and `result` in one. Aborting cancels the task when nobody else waits for it.
+   *
+   * @throws (rejects) MidstreamerError as `enqueue` and `result`. TASK_FAILED carries `taskId`, `attempts` and
+   * `remoteError`, the message and code of what the handler threw last
+   */
+  submit<T = unknown>(task: TaskRequest, options?: { signal?: AbortSignal }): Promise<TaskResult<T>>
+
+  /**
+   * Many tasks, from anything that can be iterated: at most `concurrency` (default 64) are in flight or wait to be
+   * read, results come in the order in which they are ready, with their `index`. Leaving the loop, a failure or an abort
+   * stops it: nothing more is taken from `tasks`, and what is in flight is cancelled.
+   *
+   * @param options `onError`: 'throw' (default) throws the first failure, after the results before it; 'yield' hands
+   * failures over as `{ index, error }` and goes on (not past CLOSED, or an error of `tasks` itself)
+   * @throws MidstreamerError INVALID_ARGUMENT for what is no iterable and for bad options, at once; everything else in the loop
+   * @example for await (const { index, value } of coordinator.map(tasks, { concurrency: 256 })) results[index] = value
+   */
+  map<T = unknown>(
+    tasks: Iterable<TaskRequest> | AsyncIterable<TaskRequest>,
+    options?: { concurrency?: number; signal?: AbortSignal; onError?: 'throw' | 'yield' },
+  ): AsyncIterableIterator<TaskResult<T> & { error?: MidstreamerError }>
+
+  /** Tasks that have failed for good and are still kept, oldest first. */
+  deadLetters(): Promise<TaskState[]>
+
+  /** Puts a dead letter back into the queue with all its attempts; NOT_FOUND when there is none. */
+  retryDeadLetter(taskId: string): Promise<void>
+
+  /** Sends a message to the agents that subscribe to the topic, at most once each; resolves to how many were reached. */
+  publish(topic: string, payload: unknown): Promise<number>
+
+  /**
+   * Messages that agents publish on the topic. They are delivered at most once, and dropped while 64 MiB of them wait
+   * for a blocked event loop.
+   *
+   * @returns a function that ends the subscription
+   */
+  subscribe(topic: string, listener: (message: TopicMessage) => void): () => void
+
+  /** The connected agents, by id. */
+  agents(): AgentInfo[]
+  stats(): SwarmStats
+  /** Prometheus text exposition. */
+  metrics(): string
+
+  /** An agent was welcomed, or is gone (with the reason). */
+  on(event: 'agentJoined' | 'agentLeft', listener: (agent: AgentInfo & { reason?: string }) => void): this
+  /** A task has failed for good, or an attempt has failed and there will be another. */
+  on(event: 'taskFailed' | 'taskRetried', listener: (task: { taskId: string; kind: string; attempts: number; error: string }) => void): this
+  off(event: string, listener: (...args: never[]) => void): this
+
+  /** Drops the agent now and refuses it from now on. STORE when that could not be kept. */
+  revoke(agentId: string, reason?: string): Promise<void>
+  /** New handshakes use the identity, live connections stay. FORBIDDEN without an identity of its own. */
+  rotateIdentity(identity: Identity): Promise<void>
+
+  /** Takes nothing new and waits until nothing is queued or running. TIMEOUT after `timeoutMs`, and it still takes nothing new. */
+  drain(options?: { timeoutMs?: number }): Promise<void>
+  /** Ends it. Waiters reject with CLOSED, durable tasks remain. Closing twice is fine. */
+  close(): Promise<void>
+  /** Keeps the process alive while it is open; that is so at first. */
+  ref(): void
+  /** Lets the process end while it is open. */
+  unref(): void
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** What a handler knows about the task beside its payload. */
+export interface TaskContext {
+  taskId: string
+  /** From 1. */
+  attempt: number
+  /** Grows with every attempt and restart, also as text: a side effect that refuses smaller fences than it saw is done once. */
+  fence: string
+  idempotencyKey?: string
+  /** Instant at which the time is up, for the task or this attempt; Infinity when there is none. */
+  deadline: number
+  /**
+   * Aborts when nobody wants the result any more. Its reason is a MidstreamerError: TIMEOUT (the deadline), ABORTED
+   * (cancelled, or another agent has the task), CLOSED and the errors of the event 'closed' (the agent has ended).
+   */
+  signal: AbortSignal
+  /** Says how far the work is, 0 to 1. Can be taken out of the context. */
+  progress(fraction: number): void
+}
+
+/** How an agent is set up. */
+export interface AgentOptions {
+  /** `host:port` of one or more coordinators, tried in order and again with jittered back-off. */
+  address: string | string[]
+  /** Who the agent is; its id comes from the certificate. */
+  identity: Identity
+  /** Awaited when the identity was renewed. With a later version; now INVALID_ARGUMENT. */
+  onIdentity?: (identity: Identity) => Promise<void>
+  /** What the agent is for. Default 'worker'. */
+  type?: 'pattern-matcher' | 'strategy-correlator' | 'feature-engineer' | 'neural-trainer' | 'reasoning-bank' | 'worker' | (string & {})
+  /** What tasks may require of it. */
+  capabilities?: string[]
+  /** Whatever else the coordinator's users should know. */
+  metadata?: Record<string, string>
+  /** Tasks that it runs at once. Default 16. */
+  concurrency?: number
+  /** A handler for each kind, see `handle`. */
+  handlers?: Record<string, (payload: any, context: TaskContext) => unknown | Promise<unknown>>
+  /** How long the first login may take in all. Default 30,000, then CONNECTION. */
+  connectTimeoutMs?: number
+  /** Ends `connect`. */
+  signal?: AbortSignal
+  /** 'websocket' comes with a later version; now INVALID_ARGUMENT. */
+  fallback?: 'none' | 'websocket'
+}
+
+/**
+ * Runs tasks for a coordinator. Leases are renewed by a thread of its own: a handler that blocks the event loop keeps
+ * its task. When the connection is lost it dials again for as long as it takes; results wait until a coordinator has
+ * acknowledged them.
+ *
+ * An open agent keeps the process alive; see `unref`. Everything rejects (or throws) with CLOSED once it is closed.
+ */
+export class Agent {
+  private constructor()
+
+  /**
+   * Resolves when a coordinator has accepted the agent.
+   *
+   * @throws (rejects) MidstreamerError INVALID_ARGUMENT, CONNECTION (nobody there in time), ABORTED, and what is final:
+   * UNAUTHENTICATED (the certificate is not trusted, or has expired), FORBIDDEN, PROTOCOL
+   */
+  static connect(options: AgentOptions): Promise<Agent>
+  /** From its certificate. */
+  readonly id: string
+  readonly state: 'connecting' | 'connected' | 'reconnecting' | 'draining' | 'closed'
+
+  /**
+   * Takes tasks of one more kind, or with another handler. What the handler returns, or its promise resolves to, is the
+   * result; what it throws fails the attempt: message and string `code` travel, and there is no other attempt when
+   * `retryable` is false. A result that cannot be encoded fails the task.
+   *
+   * Built in, and run without touching JavaScript: 'dtw', 'dtw.nearest', 'dtw.matrix', 'lcs', 'lcs.matrix', 'library.search'.
+   */
+  handle(kind: string, handler: (payload: any, context: TaskContext) => unknown | Promise<unknown>): void
+
+  /** Sends a message to everybody who subscribes to the topic, at most once each; resolves when the coordinator has it. CONNECTION while there is none. */
+  publish(topic: string, payload: unknown): Promise<void>
+  /** Messages on the topic, as `Coordinator.subscribe`; the subscription outlives lost connections, messages meanwhile do not. */
+  subscribe(topic: string, listener: (message: TopicMessage) => void): () => void
+
+  /**
+   * 'disconnected': the connection is lost, `{ reason }`; 'connected': there is one again, `{ address, coordinator }`;
+   * 'adapt': the coordinator asks for a change, `{ command, payload }`.
+   */
+  on(event: 'connected' | 'disconnected' | 'adapt', listener: (detail: any) => void): this
+  /** The end, once: SESSION_REPLACED (another process logged in with this identity), UNAUTHENTICATED, FORBIDDEN, PROTOCOL, or no error after `close()`. */
+  on(event: 'closed', listener: (error?: MidstreamerError) => void): this
+  off(event: string, listener: (...args: never[]) => void): this
+
+  /** Takes nothing new, waits until nothing runs and the coordinator has every result. TIMEOUT after `timeoutMs`, and it still takes nothing new. */
+  drain(options?: { timeoutMs?: number }): Promise<void>
+  /** Ends it: signals of running handlers abort, and the coordinator gives their tasks to others at once. Closing twice is fine. */
+  close(): Promise<void>
+  /** Keeps the process alive while it is open; that is so at first. */
+  ref(): void
+  /** Lets the process end while it is open. */
+  unref(): void
+  [Symbol.asyncDispose](): Promise<void>
+}

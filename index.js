@@ -3,7 +3,9 @@
 
 const { MidstreamerError } = require('./js/errors.js')
 const native = require('./js/native.js')
+const agent = require('./js/agent.js')
 const cluster = require('./js/cluster.js')
+const coordinator = require('./js/coordinator.js')
 const dtw = require('./js/dtw.js')
 const elastic = require('./js/elastic.js')
 const library = require('./js/library.js')
@@ -35,6 +37,8 @@ module.exports.alignTimeframes = cluster.alignTimeframes
 module.exports.barycenter = cluster.barycenter
 module.exports.medoids = cluster.medoids
 module.exports.subsequenceSearch = subsequence.subsequenceSearch
+module.exports.Coordinator = coordinator.Coordinator
+module.exports.Agent = agent.Agent
 module.exports.version = function version() {
   return { package: manifest.version, kernel: native.kernel(), threads: native.threads() }
 }

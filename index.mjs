@@ -25,5 +25,7 @@ export const {
   barycenter,
   medoids,
   subsequenceSearch,
+  Coordinator,
+  Agent,
   version,
 } = midstreamer

@@ -8,11 +8,15 @@ const CODES = new Set([
   'STORE', 'CORRUPT', 'SCHEMA', 'FORKED', 'CLOCK_SKEW', 'DECRYPT', 'INTERNAL',
 ])
 
+/** What failed where, of a task. */
+const DETAILS = ['taskId', 'attempts', 'remoteError']
+
 class MidstreamerError extends Error {
   constructor(message, options = {}) {
     if (options === null || typeof options !== 'object') throw invalid(`options of MidstreamerError must be an object, got ${show(options)}`)
     super(message, 'cause' in options ? { cause: options.cause } : undefined)
     this.code = options.code ?? 'INTERNAL'
+    for (const name of DETAILS) if (options[name] !== undefined) this[name] = options[name]
   }
 }
 // On the prototype, as with the built-in errors: a name of its own would be printed with the fields.

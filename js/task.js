@@ -154,4 +154,4 @@ class Progress {
   }
 }
 
-module.exports = { run, throwIfAborted }
+module.exports = { run, throwIfAborted, aborted, watch, unwatch }

@@ -1,11 +1,11 @@
 // Compiled, never run: the types as an ES module sees them.
 import {
-  alignTimeframes, barycenter, correlationMatrix, dtw, dtwAlign, dtwBatch, dtwMatrix, dtwNearest, dtwSync, elastic, elasticBatch, lagMatrix,
+  Agent, alignTimeframes, barycenter, Coordinator, correlationMatrix, dtw, dtwAlign, dtwBatch, dtwMatrix, dtwNearest, dtwSync, elastic, elasticBatch, lagMatrix,
   lcs, lcsAlign, lcsMatrix, lcss, lcsSync, levenshtein, medoids, MidstreamerError, PatternLibrary, StreamMatcher, subsequenceSearch, version,
 } from '@neural-trader/midstreamer'
 import type {
-  Alignment, Candidates, CommonSubsequence, DtwOptions, ElasticMeasure, ElasticOptions, ErrorCode, LcsOptions, LibraryOptions, LibrarySearchOptions,
-  Match, Matrix, Neighbor, Pattern, Progress, Sequence, Series, SubsequenceMatch,
+  AgentInfo, AgentOptions, Alignment, Candidates, CommonSubsequence, CoordinatorOptions, DtwOptions, ElasticMeasure, ElasticOptions, ErrorCode, LcsOptions, LibraryOptions, LibrarySearchOptions,
+  Match, Matrix, Neighbor, Pattern, Progress, Sequence, Series, SubsequenceMatch, SwarmStats, TaskContext, TaskRequest, TaskResult, TaskState,
 } from '@neural-trader/midstreamer'
 import {
   dtwBatch as oldBatch, dtwBatchAdaptive, dtwBatchParallel, dtwDistanceRust, dtwDistanceRustOptimized, TemporalCompare,
@@ -47,6 +47,39 @@ export async function librariesAndStreams(): Promise<void> {
   library.searchSync([1, 2], { signal: new AbortController().signal })
   // @ts-expect-error the length is required
   new PatternLibrary({ channels: 1 })
+}
+
+export async function swarm(): Promise<void> {
+  const setup: CoordinatorOptions = { listen: '127.0.0.1:0', agentTimeoutMs: 500, onLog: ({ level, fields }) => void [level, fields['a']] }
+  const coordinator: Coordinator = await Coordinator.start(setup)
+  const handlers = { double: (x: number) => 2 * x, slow: async (_: unknown, { signal, fence, deadline, progress }: TaskContext) => { progress(0.5); return [signal.aborted, fence, deadline] } }
+  const how: AgentOptions = { address: [coordinator.address], identity: await coordinator.developmentIdentity('a'), type: 'my-own', handlers }
+  const agent: Agent = await Agent.connect(how)
+  const task: TaskRequest = { kind: 'double', payload: { series: new Float64Array(2) }, priority: 9, requires: ['gpu'], idempotencyKey: 'k' }
+  const { value, agentId }: TaskResult<number> = await coordinator.submit<number>(task, { signal: new AbortController().signal })
+  const { taskId, deduplicated }: { taskId: string; deduplicated: boolean } = await coordinator.enqueue(task)
+  const state: TaskState | undefined = coordinator.task(taskId)
+  for await (const { index, error, value: each } of coordinator.map<number>([task], { concurrency: 2, onError: 'yield' })) {
+    const seen: [number | undefined, string | undefined, number] = [index, error?.code, each]
+    void seen
+  }
+  const ends: () => void = coordinator.subscribe('topic', ({ topic, from, payload }) => void [topic.length, from.length, payload])
+  coordinator.on('agentJoined', (joined: AgentInfo) => void joined.rttMs).on('taskFailed', ({ error }) => void error.length)
+  agent.on('closed', (error) => void error?.code).on('connected', () => {})
+  agent.handle('echo', (x) => x)
+  ends()
+  const counts: SwarmStats = coordinator.stats()
+  const reached: number = await coordinator.publish('topic', counts)
+  await agent.drain({ timeoutMs: 1 })
+  await agent[Symbol.asyncDispose]()
+  await coordinator.close()
+  void [value, agentId, deduplicated, state?.progress, reached, coordinator.metrics().length]
+  // @ts-expect-error made by start()
+  new Coordinator()
+  // @ts-expect-error a kind is required
+  await coordinator.submit({ payload: 1 })
+  // @ts-expect-error no such event
+  coordinator.on('joined', () => {})
 }
 
 export async function everything(): Promise<void> {

@@ -2,6 +2,7 @@
 
 use crate::kernels::KernelError;
 use crate::series::InputError;
+use crate::swarm::SwarmCode;
 use napi::{Error, Status};
 
 /// `error.code` of what this layer throws or rejects with.
@@ -17,6 +18,8 @@ pub enum Code {
     Store,
     Corrupt,
     Schema,
+    /// What the swarm says.
+    Swarm(SwarmCode),
     Internal,
 }
 
@@ -33,6 +36,7 @@ impl AsRef<str> for Code {
             Self::Store => "STORE",
             Self::Corrupt => "CORRUPT",
             Self::Schema => "SCHEMA",
+            Self::Swarm(code) => code.as_str(),
             Self::Internal => "INTERNAL",
         }
     }

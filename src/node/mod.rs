@@ -19,6 +19,7 @@
 //! | [`elastic`] | the other elastic distances |
 //! | [`library`] | pattern libraries |
 //! | [`library_file`] | pattern libraries in files |
+//! | [`swarm`] | coordinators and agents |
 //! | [`cluster`] | neighbours, centres and representatives of many series |
 //! | [`diagnostics`] | `version` and the test hooks |
 
@@ -37,5 +38,6 @@ mod errors;
 mod library;
 mod library_file;
 mod subsequence;
+mod swarm;
 mod symbols;
 mod task;

@@ -31,6 +31,9 @@ pub const HANDSHAKE_FRAME_BYTES: usize = 1 << 16;
 /// A payload that is longer than this travels alone on a stream of its own.
 pub const INLINE_PAYLOAD_BYTES: usize = 1 << 16;
 
+/// The longest frame on a lane of an established session.
+pub const LANE_FRAME_BYTES: usize = max_frame_bytes(INLINE_PAYLOAD_BYTES);
+
 /// The receiver may ignore the frame when it does not know its kind.
 const SKIPPABLE: u8 = 1;
 

@@ -1,1 +1,66 @@
 //! Who is who: the certificate authority, identities, and the TLS configurations that trust nobody else.
+//!
+//! Every connection of a swarm is TLS 1.3 with certificates on both sides, issued by the swarm's own authority; there
+//! is no way to turn that off. Who a peer is stands in its certificate as a SPIFFE name ([`PeerName`]) and nowhere
+//! else. What it may do stands in the authority's register ([`Grants`]), under the serial number of the certificate.
+//!
+//! | module | what it knows |
+//! | --- | --- |
+//! | `spiffe` | the names: `spiffe://<trust domain>/swarm/<name>/<role>/<id>` |
+//! | `identity` | a certificate, its key and whom it trusts; what a peer's certificate says |
+//! | `admission` | why a peer is refused, and which certificates are revoked |
+//! | `tls` | configurations for rustls, and through it for QUIC |
+//! | `authority` | issues certificates and keeps the register of them, in a directory or in memory |
+//!
+//! A trust domain is `<name>.midstreamer`, with the name of the swarm in lower case. It keeps the names of two swarms
+//! apart; what keeps swarms apart is that each trusts the key of its own authority alone.
+
+mod admission;
+mod authority;
+mod identity;
+mod spiffe;
+mod tls;
+
+pub use admission::{Admission, Refusal, Revocations};
+pub use authority::{
+    AuthorityError, AuthorityOptions, CertificateAuthority, Grants, IssueRequest, Issued, IssuedIdentity,
+    Revocation,
+};
+pub use identity::{Identity, IdentityError, Peer, Serial, peer_of};
+pub use spiffe::{LONGEST_ID, LONGEST_SWARM, NameError, PeerName, Role, check_id, check_swarm};
+pub use tls::{client_config, server_config};
+
+use rustls::crypto::CryptoProvider;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The cryptography of everything here, named explicitly: two providers in one process would make rustls' default
+/// ambiguous. Key exchange is hybrid first (X25519MLKEM768), so that what is recorded today stays closed to a quantum
+/// computer of tomorrow.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    let make = || {
+        use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider, kx_group};
+        let mut provider = default_provider();
+        provider.kx_groups = vec![kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1];
+        // QUIC needs the second one for its Initial packets.
+        provider.cipher_suites = vec![
+            cipher_suite::TLS13_AES_256_GCM_SHA384,
+            cipher_suite::TLS13_AES_128_GCM_SHA256,
+            cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+        ];
+        Arc::new(provider)
+    };
+    PROVIDER.get_or_init(make).clone()
+}
+
+/// Milliseconds since the Unix epoch, by the wall clock: certificates are about calendar time.
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Lower-case hexadecimal digits.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

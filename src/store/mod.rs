@@ -3,6 +3,22 @@
 //! The ledger ([`crate::protocol::tasks`]) decides what happens and hands over [`Change`]s; a store keeps them. Nothing
 //! that follows from a change leaves the process before [`TaskStore::commit`] has returned, so what a peer or a caller
 //! has seen is never lost. Calls block; they are made on a thread of the store's own.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`MemoryStore`] | keeps nothing beyond the process |
+//! | [`RedbStore`] | a file that survives the process, and the machine |
+//! | `record` | what becomes of a record by a change |
+//! | `rows` | records as bytes |
+
+mod memory;
+mod record;
+mod redb;
+mod rows;
+
+pub use memory::MemoryStore;
+pub use record::apply;
+pub use redb::{DataDirectory, RedbStore, Storage};
 
 use crate::protocol::tasks::{Change, Recovered};
 
@@ -12,6 +28,9 @@ pub trait TaskStore: Send {
     fn open(&mut self) -> Result<Recovered, StoreError>;
 
     /// Keeps the changes, all or none, in their order. Durable when it returns, where the store is durable at all.
+    ///
+    /// After an error it is not known whether they were kept. They may be passed again, followed by others or not:
+    /// keeping a change twice is keeping it once.
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError>;
 
     /// Whether what is committed survives the process.
@@ -43,5 +62,15 @@ pub enum StoreError {
         path: String,
         /// What does not fit.
         message: String,
+    },
+    /// The file was written by a later version, or for another one.
+    #[error("the task store at {path} has format version {found}, this version reads {supported}")]
+    Schema {
+        /// Which file.
+        path: String,
+        /// The version of the file.
+        found: u64,
+        /// The version that can be read.
+        supported: u64,
     },
 }

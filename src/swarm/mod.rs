@@ -1,3 +1,24 @@
 //! Coordinator and agent over QUIC: the state machines of [`crate::protocol`] with sockets, clocks and threads.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`coordinator`] | accepts tasks, gives them to agents, keeps their outcomes |
+//! | [`agent`] | dials a coordinator and runs what it is given |
+//! | [`kinds`] | tasks that run without the application: the kernels |
+//! | `lanes` | the streams of a connection |
+//! | `network` | the threads, sockets and settings of QUIC |
+//! | `metrics` | numbers for operators |
 
+pub mod agent;
+mod clock;
+pub mod coordinator;
+mod error;
 pub mod kinds;
+mod lanes;
+mod metrics;
+mod network;
+mod once;
+
+pub use agent::Agent;
+pub use coordinator::Coordinator;
+pub use error::{SwarmCode, SwarmError, TaskFailure};

@@ -3,5 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, with its place")]
 
 mod frames;
+mod fuzz;
 mod kinds;
+mod live;
+mod schema;
+mod security;
+mod session;
 mod value;
+mod store;

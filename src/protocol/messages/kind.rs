@@ -74,8 +74,8 @@ macro_rules! kinds {
 kinds! {
     /// The first frame: who dials, and what it can do.
     Hello = 0x01, Control, Agent;
-    /// More of the tasks that Hello began to list.
-    Resume = 0x02, Control, Agent;
+    /// From an agent: more of the tasks that Hello began to list. From a coordinator, before the Welcome: those of them that go on.
+    Resume = 0x02, Control, Either;
     /// Accepted.
     Welcome = 0x03, Control, Coordinator;
     /// Not accepted.

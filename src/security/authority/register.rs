@@ -1,0 +1,269 @@
+//! The register of an authority: which certificates there are, what their holders may do, and which were taken back.
+
+use super::AuthorityError;
+use crate::security::identity::Serial;
+use crate::security::spiffe::{Role, check_id};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// Names in one list of grants, and bytes of one name.
+const MOST_GRANTS: usize = 1024;
+const LONGEST_GRANT: usize = 256;
+
+/// Bytes of a reason.
+const LONGEST_REASON: usize = 1024;
+
+/// An ended certificate is remembered for so long: for questions about what was. In milliseconds.
+const REMEMBERED_MS: u64 = 400 * 24 * 60 * 60 * 1000;
+
+const VERSION: u32 = 1;
+
+/// What an identity may do, checked for each message. `None`: everything of its role.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Grants {
+    /// As what it may register.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_types: Option<Vec<String>>,
+    /// Which kinds of task it may be given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kinds: Option<Vec<String>>,
+    /// To which topics it may publish and subscribe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topics: Option<Vec<String>>,
+    /// Which databases it may replicate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub databases: Option<Vec<String>>,
+}
+
+impl Grants {
+    /// Names with content, and not too many of them.
+    pub(super) fn check(&self) -> Result<(), AuthorityError> {
+        let lists = [
+            ("grants.agentTypes", &self.agent_types),
+            ("grants.kinds", &self.kinds),
+            ("grants.topics", &self.topics),
+            ("grants.databases", &self.databases),
+        ];
+        for (argument, list) in lists {
+            let Some(list) = list else { continue };
+            if list.len() > MOST_GRANTS {
+                let what = format!("holds {} names, more than {MOST_GRANTS}", list.len());
+                return Err(AuthorityError::Invalid { argument, what });
+            }
+            if let Some(at) = list.iter().position(|name| name.is_empty() || name.len() > LONGEST_GRANT) {
+                let what =
+                    format!("holds a name at index {at} that is empty or longer than {LONGEST_GRANT} bytes");
+                return Err(AuthorityError::Invalid { argument, what });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A certificate that was taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revocation {
+    /// When, in milliseconds since the Unix epoch.
+    pub at: u64,
+    /// Why, if somebody said so.
+    pub reason: Option<String>,
+}
+
+/// One certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issued {
+    /// Its number.
+    pub serial: Serial,
+    /// Whose it is.
+    pub id: String,
+    /// As what.
+    pub role: Role,
+    /// Its end, in milliseconds since the Unix epoch.
+    pub not_after: u64,
+    /// What the holder may do.
+    pub grants: Grants,
+    /// Whether it was taken back.
+    pub revoked: Option<Revocation>,
+}
+
+/// The certificates, in the order in which they were issued.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Register(Vec<Issued>);
+
+/// The file. JSON, because an operator has to be able to read it when nothing else runs any more.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Document {
+    version: u32,
+    issued: Vec<Entry>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Entry {
+    serial: String,
+    id: String,
+    role: String,
+    not_after: u64,
+    grants: Grants,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revoked_at: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl Register {
+    pub(super) fn issued(&self) -> &[Issued] {
+        &self.0
+    }
+
+    /// Adds a certificate, and forgets those that ended long ago.
+    pub(super) fn add(&mut self, issued: Issued, now_ms: u64) {
+        self.0.retain(|old| old.not_after.saturating_add(REMEMBERED_MS) > now_ms);
+        self.0.push(issued);
+    }
+
+    /// Takes back the certificate with this number, or all of the member with this id. What was taken back before keeps
+    /// its time and its reason. Returns whether there is anything of that name.
+    pub(super) fn revoke(&mut self, id_or_serial: &str, at: u64, reason: Option<&str>) -> bool {
+        let as_serial = id_or_serial.to_ascii_lowercase();
+        let is_serial = self.0.iter().any(|issued| issued.serial.as_str() == as_serial);
+        let mut found = false;
+        for issued in &mut self.0 {
+            let meant =
+                if is_serial { issued.serial.as_str() == as_serial } else { issued.id == id_or_serial };
+            found |= meant;
+            if meant && issued.revoked.is_none() {
+                issued.revoked = Some(Revocation { at, reason: reason.map(str::to_owned) });
+            }
+        }
+        found
+    }
+
+    pub(super) fn to_json(&self) -> Result<Vec<u8>, AuthorityError> {
+        let entry = |issued: &Issued| Entry {
+            serial: issued.serial.to_string(),
+            id: issued.id.clone(),
+            role: issued.role.to_string(),
+            not_after: issued.not_after,
+            grants: issued.grants.clone(),
+            revoked_at: issued.revoked.as_ref().map(|revoked| revoked.at),
+            reason: issued.revoked.as_ref().and_then(|revoked| revoked.reason.clone()),
+        };
+        let document = Document { version: VERSION, issued: self.0.iter().map(entry).collect() };
+        serde_json::to_vec_pretty(&document)
+            .map_err(|_| AuthorityError::Crypto("the register has no JSON form"))
+    }
+
+    pub(super) fn from_json(text: &str, path: &Path) -> Result<Self, AuthorityError> {
+        let corrupt = |what: String| AuthorityError::Corrupt { path: path.to_owned(), what };
+        let document: Document = serde_json::from_str(text).map_err(|error| corrupt(error.to_string()))?;
+        if document.version != VERSION {
+            return Err(corrupt(format!("version {}, this release reads {VERSION}", document.version)));
+        }
+        let read = |entry: Entry| {
+            let role = entry.role.parse::<Role>().map_err(|error| corrupt(error.to_string()))?;
+            check_id(&entry.id).map_err(|error| corrupt(error.to_string()))?;
+            let serial = Serial::parse(&entry.serial)
+                .ok_or_else(|| corrupt("a serial number is not one".to_owned()))?;
+            if entry.reason.is_some() && entry.revoked_at.is_none() {
+                return Err(corrupt("a reason without a revocation".to_owned()));
+            }
+            let revoked = entry.revoked_at.map(|at| Revocation { at, reason: entry.reason });
+            Ok(Issued {
+                serial,
+                id: entry.id,
+                role,
+                not_after: entry.not_after,
+                grants: entry.grants,
+                revoked,
+            })
+        };
+        Ok(Self(document.issued.into_iter().map(read).collect::<Result<_, _>>()?))
+    }
+}
+
+/// A reason that somebody gave.
+pub(super) fn check_reason(reason: Option<&str>) -> Result<(), AuthorityError> {
+    match reason {
+        Some(text) if text.len() > LONGEST_REASON => {
+            let what = format!("takes {} bytes, more than {LONGEST_REASON}", text.len());
+            Err(AuthorityError::Invalid { argument: "reason", what })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn issued(serial: u8, id: &str, not_after: u64) -> Issued {
+        let serial = Serial::from_bytes(&[serial; 16]);
+        Issued {
+            serial,
+            id: id.to_owned(),
+            role: Role::Agent,
+            not_after,
+            grants: Grants::default(),
+            revoked: None,
+        }
+    }
+
+    #[test]
+    fn a_register_survives_its_file() {
+        let mut register = Register::default();
+        register.add(issued(1, "a", 10), 0);
+        let kinds = Some(vec!["dtw".to_owned(), "lcs".to_owned()]);
+        let grants = Grants { kinds, databases: Some(vec![]), ..Grants::default() };
+        register.add(Issued { grants, ..issued(2, "b", 20) }, 0);
+        assert!(register.revoke("a", 5, Some("lost \"laptop\"")));
+        let json = String::from_utf8(register.to_json().unwrap()).unwrap();
+        assert_eq!(Register::from_json(&json, Path::new("register")).unwrap(), register);
+    }
+
+    #[test]
+    fn a_serial_is_one_certificate_and_an_id_all_of_a_member() {
+        let mut register = Register::default();
+        for (serial, id) in [(1, "a"), (2, "a"), (3, "b")] {
+            register.add(issued(serial, id, 10), 0);
+        }
+        let revoked =
+            |register: &Register| register.0.iter().map(|x| x.revoked.is_some()).collect::<Vec<_>>();
+        assert!(register.revoke(&"01".repeat(16), 7, Some("first")));
+        assert_eq!(revoked(&register), [true, false, false]);
+        assert!(register.revoke("a", 8, None));
+        assert_eq!(revoked(&register), [true, true, false]);
+        assert_eq!(register.0[0].revoked, Some(Revocation { at: 7, reason: Some("first".to_owned()) }));
+        assert!(!register.revoke("c", 9, None));
+    }
+
+    #[test]
+    fn what_ended_long_ago_is_forgotten() {
+        let mut register = Register::default();
+        register.add(issued(1, "a", 1_000), 0);
+        register.add(issued(2, "b", 1_000), 1_000 + REMEMBERED_MS - 1);
+        assert_eq!(register.0.len(), 2);
+        register.add(issued(3, "c", 2 * REMEMBERED_MS), 1_000 + REMEMBERED_MS);
+        assert_eq!(register.0.len(), 1);
+    }
+
+    #[test]
+    fn a_damaged_file_is_named_as_such() {
+        for text in [
+            "",
+            "{}",
+            "[]",
+            r#"{"version":2,"issued":[]}"#,
+            r#"{"version":1,"issued":[],"more":1}"#,
+            r#"{"version":1,"issued":[{"serial":"zz","id":"a","role":"agent","notAfter":1,"grants":{}}]}"#,
+            r#"{"version":1,"issued":[{"serial":"01","id":"../a","role":"agent","notAfter":1,"grants":{}}]}"#,
+            r#"{"version":1,"issued":[{"serial":"01","id":"a","role":"root","notAfter":1,"grants":{}}]}"#,
+            r#"{"version":1,"issued":[{"serial":"01","id":"a","role":"agent","notAfter":1,"grants":{},"reason":"x"}]}"#,
+        ] {
+            let error = Register::from_json(text, Path::new("register.json")).unwrap_err();
+            assert!(matches!(error, AuthorityError::Corrupt { .. }), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! The life of an agent on the network thread: dial, serve, dial again.
+
+use super::dial::{self, Welcomed};
+use super::hub::Hub;
+use super::types::{AgentEvent, AgentState};
+use super::{Agent, GOODBYE, Shared};
+use crate::protocol::frame::{Frame, max_frame_bytes};
+use crate::protocol::messages::{
+    Adapt, Assign, Cancel, Code, FrameKind, Goodbye, GoodbyeAck, HeartbeatAck, Lane, LaneOpen, Publish,
+    PublishAck, ResultAck, SubscribeAck,
+};
+use crate::protocol::session::{self, VERSIONS, alpns};
+use crate::protocol::{Fence, TaskId};
+use crate::security::{Admission, client_config};
+use crate::swarm::error::{SwarmCode, SwarmError};
+use crate::swarm::lanes::{Incoming, LaneEnd, Outgoing, read_large};
+use crate::swarm::network::{self, Network, Side};
+use bytes::Bytes;
+use quinn::crypto::rustls::QuicClientConfig;
+use quinn::{Endpoint, VarInt};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+/// Large frames that are read at once.
+const LARGE_AT_ONCE: usize = 4;
+
+/// Before a coordinator has said otherwise.
+const FIRST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Everything, to the end.
+pub(super) async fn live(shared: Arc<Shared>, network: Network) {
+    let error = match prepare(&shared, &network) {
+        Ok((endpoint, client)) => {
+            let error = dial_and_serve(&shared, &endpoint, &client).await;
+            endpoint.close(VarInt::from_u32(Code::Closed as u32), b"the agent is closing");
+            // The last packets; nobody waits long for an answer.
+            drop(timeout(GOODBYE, endpoint.wait_idle()).await);
+            error
+        }
+        Err(error) => Some(error),
+    };
+    shared.turn(|hub, _| hub.end(error));
+}
+
+fn prepare(shared: &Shared, network: &Network) -> Result<(Endpoint, quinn::ClientConfig), SwarmError> {
+    let protocols = alpns(VERSIONS);
+    let protocols: Vec<&[u8]> = protocols.iter().map(Vec::as_slice).collect();
+    let tls = client_config(&shared.config.identity, &protocols, &Admission::default())?;
+    let crypto = QuicClientConfig::try_from(tls).map_err(|error| {
+        SwarmError::new(SwarmCode::Internal, format!("no cipher suite for QUIC: {error}"))
+    })?;
+    let mut client = quinn::ClientConfig::new(Arc::new(crypto));
+    client.transport_config(network::transport(Side::Agent, FIRST_TIMEOUT));
+    Ok((dial::endpoint(network)?, client))
+}
+
+/// Returns with the final error, or without one after `close`.
+async fn dial_and_serve(
+    shared: &Arc<Shared>,
+    endpoint: &Endpoint,
+    client: &quinn::ClientConfig,
+) -> Option<SwarmError> {
+    let give_up = Instant::now() + Duration::from_millis(shared.config.connect_timeout_ms);
+    let mut client = client.clone();
+    let mut attempt = 0;
+    loop {
+        for address in &shared.config.addresses {
+            let dialled = tokio::select! {
+                dialled = dial::dial(shared, endpoint, &client, address) => dialled,
+                () = closed(shared) => return None,
+                () = sleep_until(give_up), if shared.lock().state == AgentState::Connecting => {
+                    Err(SwarmError::new(SwarmCode::Connection, format!("{address}: no welcome in time")))
+                }
+            };
+            let error = match dialled {
+                Ok(welcomed) => {
+                    attempt = 0;
+                    let idle = Duration::from_millis(welcomed.established.lease.agent_timeout_ms());
+                    client.transport_config(network::transport(Side::Agent, idle));
+                    match serve(shared, welcomed, address).await {
+                        Ok(()) => return None,
+                        Err(error) => error,
+                    }
+                }
+                Err(error) => error,
+            };
+            tracing::debug!(agent = %shared.id, address, %error, "not connected");
+            if error.code.is_final() || shared.lock().is_closing() {
+                return Some(error);
+            }
+            if shared.lock().state == AgentState::Connecting && Instant::now() >= give_up {
+                let message = format!(
+                    "no coordinator within {} ms; the last one said: {}",
+                    shared.config.connect_timeout_ms, error.message
+                );
+                return Some(SwarmError::new(SwarmCode::Connection, message));
+            }
+        }
+        let pause = session::backoff_ms(attempt, fastrand::f64());
+        attempt += 1;
+        tokio::select! {
+            () = sleep(Duration::from_millis(pause)) => {}
+            () = closed(shared) => return None,
+        }
+    }
+}
+
+/// Waits for `close`.
+async fn closed(shared: &Shared) {
+    while !shared.lock().is_closing() {
+        shared.changed.notified().await;
+    }
+}
+
+/// A welcomed connection, to its end: an error, or nothing after `close`.
+async fn serve(shared: &Arc<Shared>, welcomed: Welcomed, address: &str) -> Result<(), SwarmError> {
+    let Welcomed { out, mut control, established } = welcomed;
+    let connection = out.connection().clone();
+    let end = |error: &quinn::ConnectionError| dial::of_connection(address, error);
+    let (send, receive) = connection.open_bi().await.map_err(|error| end(&error))?;
+    tokio::spawn(out.clone().write(Lane::Task, send));
+    let limit = max_frame_bytes(established.max_message_bytes);
+    let tasks = Incoming::new(receive, limit, shared.traffic.clone());
+    let heartbeat = Duration::from_millis(established.heartbeat_ms.max(1));
+    let first = shared.turn(|hub, now| {
+        let open = LaneOpen { lane: Lane::Task.into() };
+        // An error is a connection that has ended, which the reader below finds.
+        drop(out.send(FrameKind::LaneOpen, 0, &open, &Bytes::new()));
+        hub.welcomed(out.clone(), established, address, now)
+    });
+    if let Some(first) = first {
+        first(Ok(Agent(shared.clone())));
+    }
+    let lanes = tokio::spawn(other_lanes(shared.clone(), out.clone(), tasks, limit));
+    let mut beat = tokio::time::interval(heartbeat);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut said_goodbye = None;
+    let refused = loop {
+        tokio::select! {
+            frame = control.next() => match frame {
+                Ok(frame) => match control_frame(shared, &out, &frame) {
+                    Ok(Next::Go) => {}
+                    Ok(Next::Close) => {
+                        connection.close(VarInt::from_u32(Code::Closed as u32), b"goodbye");
+                        break None;
+                    }
+                    Ok(Next::Ended(error)) => break Some(error),
+                    Err(error) => {
+                        connection.close(VarInt::from_u32(Code::Protocol as u32), error.as_bytes());
+                        break Some(SwarmError::new(SwarmCode::Protocol, error));
+                    }
+                },
+                Err(LaneEnd::Malformed(error)) => {
+                    connection.close(VarInt::from_u32(Code::Protocol as u32), error.to_string().as_bytes());
+                    break Some(SwarmError::new(SwarmCode::Protocol, error.to_string()));
+                }
+                Err(LaneEnd::Closed) => break None,
+            },
+            _ = beat.tick() => shared.turn(Hub::heartbeat),
+            () = closed(shared), if said_goodbye.is_none() => {
+                let header = Goodbye { code: Code::Closed.into(), message: "the agent is closing".to_owned() };
+                if out.send(FrameKind::Goodbye, 0, &header, &Bytes::new()).is_err() {
+                    break None;
+                }
+                said_goodbye = Some(Instant::now() + GOODBYE);
+            }
+            () = sleep_until(said_goodbye.unwrap_or_else(Instant::now)), if said_goodbye.is_some() => break None,
+        }
+    };
+    lanes.abort();
+    if said_goodbye.is_some() || shared.lock().is_closing() {
+        shared.turn(|hub, _| hub.disconnected());
+        return Ok(());
+    }
+    let error = match refused {
+        Some(error) => error,
+        None => end(&connection.closed().await),
+    };
+    shared.turn(|hub, _| {
+        hub.disconnected();
+        if !error.code.is_final() {
+            hub.events.push(AgentEvent::Disconnected { reason: error.message.clone() });
+        }
+    });
+    Err(error)
+}
+
+/// What follows from a frame on the control lane.
+enum Next {
+    Go,
+    /// Both goodbyes were said, and ours was the first: we close.
+    Close,
+    /// The coordinator takes its leave.
+    Ended(SwarmError),
+}
+
+fn message<M: prost::Message + Default>(frame: &Frame) -> Result<M, String> {
+    frame.message().map_err(|error| error.to_string())
+}
+
+fn control_frame(shared: &Arc<Shared>, out: &Outgoing, frame: &Frame) -> Result<Next, String> {
+    match frame.kind {
+        FrameKind::HeartbeatAck => {
+            let ack: HeartbeatAck = message(frame)?;
+            shared.turn(|hub, now| hub.heard(ack.seq, now)).map_err(|error| error.to_string())?;
+        }
+        FrameKind::Cancel => {
+            let cancel: Cancel = message(frame)?;
+            let fence = Fence { epoch: cancel.epoch, attempt: cancel.attempt };
+            let due = shared.turn(|hub, now| {
+                hub.cancelled(TaskId(cancel.task), fence, now);
+                hub.next_tick()
+            });
+            if let Some(due) = due {
+                let shared = shared.clone();
+                tokio::spawn(async move {
+                    sleep_until(shared.clock.instant(due).into()).await;
+                    shared.turn(Hub::tick);
+                });
+            }
+        }
+        FrameKind::ResultAck => {
+            let ack: ResultAck = message(frame)?;
+            let fence = Fence { epoch: ack.epoch, attempt: ack.attempt };
+            shared.turn(|hub, _| hub.acknowledged(TaskId(ack.task), fence));
+        }
+        FrameKind::SubscribeAck => {
+            let ack: SubscribeAck = message(frame)?;
+            if ack.code() != Code::Unspecified {
+                tracing::warn!(topic = ack.topic, reason = ack.message, "a subscription was refused");
+            }
+        }
+        FrameKind::Goodbye => {
+            let goodbye: Goodbye = message(frame)?;
+            let error = dial::of_code(goodbye.code(), goodbye.message.clone());
+            // Before the answer: whoever reads it may count on nothing running here any more.
+            shared.turn(|hub, now| hub.dismissed(&error, now));
+            // The coordinator closes when it has read this: it is the last receiver.
+            drop(out.send(FrameKind::GoodbyeAck, 0, &GoodbyeAck {}, &Bytes::new()));
+            return Ok(Next::Ended(error));
+        }
+        FrameKind::GoodbyeAck => {
+            let _: GoodbyeAck = message(frame)?;
+            return Ok(Next::Close);
+        }
+        other => return Err(format!("{other} on the control lane of a coordinator")),
+    }
+    Ok(Next::Go)
+}
+
+/// The task lane and large frames.
+async fn other_lanes(shared: Arc<Shared>, out: Outgoing, mut tasks: Incoming, limit: usize) {
+    let connection = out.connection().clone();
+    let broken = |error: &str| connection.close(VarInt::from_u32(Code::Protocol as u32), error.as_bytes());
+    let lane = async {
+        let mut frames = Vec::new();
+        loop {
+            match tasks.batch(&mut frames).await {
+                Ok(()) => {}
+                Err(LaneEnd::Closed) => return,
+                Err(LaneEnd::Malformed(error)) => return broken(&error.to_string()),
+            }
+            if let Err(error) = task_frames(&shared, frames.drain(..)) {
+                return broken(&error);
+            }
+        }
+    };
+    let large = async {
+        let places = Arc::new(Semaphore::new(LARGE_AT_ONCE));
+        while let Ok(stream) = connection.accept_uni().await {
+            let Ok(place) = places.clone().acquire_owned().await else { return };
+            let (shared, connection) = (shared.clone(), connection.clone());
+            tokio::spawn(async move {
+                let outcome = match read_large(stream, limit, &shared.traffic).await {
+                    Ok(Some(frame)) => task_frames(&shared, std::iter::once(frame)),
+                    Ok(None) | Err(LaneEnd::Closed) => Ok(()),
+                    Err(LaneEnd::Malformed(error)) => Err(error.to_string()),
+                };
+                if let Err(error) = outcome {
+                    connection.close(VarInt::from_u32(Code::Protocol as u32), error.as_bytes());
+                }
+                drop(place);
+            });
+        }
+    };
+    tokio::join!(lane, large);
+}
+
+/// What a coordinator says on the task lane, as many frames as have come, in one turn.
+fn task_frames(shared: &Arc<Shared>, frames: impl Iterator<Item = Frame>) -> Result<(), String> {
+    shared.turn(|hub, now| {
+        for frame in frames {
+            match frame.kind {
+                FrameKind::Assign => {
+                    let assign: Assign = message(&frame)?;
+                    hub.assigned(&assign, frame.payload, now);
+                }
+                FrameKind::Publish => {
+                    let publish: Publish = message(&frame)?;
+                    hub.events.push(AgentEvent::Message {
+                        topic: Arc::from(publish.topic),
+                        from: Arc::from(publish.from),
+                        payload: frame.payload,
+                    });
+                }
+                FrameKind::PublishAck => {
+                    let ack: PublishAck = message(&frame)?;
+                    let error = (ack.code() != Code::Unspecified)
+                        .then(|| dial::of_code(ack.code(), ack.message.clone()));
+                    hub.published(frame.request, error);
+                }
+                FrameKind::Adapt => {
+                    let adapt: Adapt = message(&frame)?;
+                    hub.events.push(AgentEvent::Adapt { command: adapt.command, payload: frame.payload });
+                }
+                other => return Err(format!("{other} on the task lane of a coordinator")),
+            }
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,505 @@
+//! One agent's connection at the coordinator, from its handshake to its end.
+
+use super::Shared;
+use super::hub::{Life, Session};
+use crate::protocol::frame::{Frame, HANDSHAKE_FRAME_BYTES, max_frame_bytes};
+use crate::protocol::messages::{
+    self, Code, Complete, FailureReason, FrameKind, Goodbye, GoodbyeAck, Heartbeat, Held, Lane, LaneOpen,
+    Progress, Publish, PublishAck, Sender, Subscribe, SubscribeAck, TaskError, Unsubscribe,
+};
+use crate::protocol::session::{self, Greeting, Listening, Terms, VERSIONS, Version, version_of};
+use crate::protocol::tasks::{self, Departure, Failure, FailureCode, Offer};
+use crate::protocol::{Fence, Generation, TaskId};
+use crate::security::{Peer, Refusal, peer_of};
+use crate::swarm::lanes::{Incoming, LaneEnd, Outgoing, read_large};
+use bytes::{Bytes, BytesMut};
+use quinn::crypto::rustls::HandshakeData;
+use quinn::{Connection, ConnectionError, VarInt};
+use rustls_pki_types::CertificateDer;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+/// Handshakes that are computed at once. Each costs about a millisecond; the others wait in the socket.
+const MAX_HANDSHAKES: usize = 64;
+
+/// The longest that a peer may take for its handshake, and then for its Hello. A lost packet would otherwise hold a
+/// place for a minute and a half.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+
+/// Large frames of one peer that are read at once.
+const LARGE_AT_ONCE: usize = 4;
+
+/// Every agent has a capability of this and its id, so that a task can require that very agent.
+const AGENT_CAPABILITY: &str = "agent:";
+
+/// Lets agents in, as long as the endpoint is open.
+pub(super) async fn accept(endpoint: quinn::Endpoint, shared: Arc<Shared>) {
+    let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
+    while let Some(incoming) = endpoint.accept().await {
+        if shared.lock().life == Life::Closed {
+            incoming.refuse();
+            continue;
+        }
+        if handshakes.available_permits() == 0 && incoming.may_retry() {
+            // Under load, only who really is at its address is worth a signature.
+            if let Err(error) = incoming.retry() {
+                error.into_incoming().ignore();
+            }
+            continue;
+        }
+        let Ok(permit) = handshakes.clone().acquire_owned().await else { return };
+        let shared = shared.clone();
+        tokio::spawn(async move {
+            let connection = match timeout(HANDSHAKE, incoming).await {
+                Ok(Ok(connection)) => connection,
+                Ok(Err(error)) => return shared.metrics.handshake_failed(&error),
+                Err(_) => return shared.metrics.handshake_timed_out(),
+            };
+            drop(permit);
+            serve(connection, &shared).await;
+        });
+    }
+}
+
+/// Why a peer was not welcomed.
+struct Unwelcome {
+    code: Code,
+    message: String,
+}
+
+impl Unwelcome {
+    fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+impl From<session::SessionError> for Unwelcome {
+    fn from(error: session::SessionError) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}
+
+async fn serve(connection: Connection, shared: &Arc<Shared>) {
+    match greet(&connection, shared).await {
+        Ok(welcomed) => welcomed.run(shared).await,
+        Err(unwelcome) => {
+            tracing::info!(
+                peer = %connection.remote_address(),
+                code = ?unwelcome.code,
+                reason = unwelcome.message,
+                "a peer was turned away"
+            );
+            shared.metrics.turned_away(unwelcome.code);
+            close(&connection, unwelcome.code, &unwelcome.message);
+        }
+    }
+}
+
+fn close(connection: &Connection, code: Code, message: &str) {
+    connection.close(VarInt::from_u32(code as u32), message.as_bytes());
+}
+
+/// An agent that is in.
+struct Welcomed {
+    generation: Generation,
+    out: Outgoing,
+    control: Incoming,
+    id: Arc<str>,
+}
+
+/// From the handshake to the Welcome.
+async fn greet(connection: &Connection, shared: &Arc<Shared>) -> Result<Welcomed, Unwelcome> {
+    let late = |_| Unwelcome::new(Code::Timeout, "no Hello in time");
+    let peer = peer(connection)?;
+    let data = connection.handshake_data().and_then(|any| any.downcast::<HandshakeData>().ok());
+    let data = data.ok_or_else(|| Unwelcome::new(Code::Internal, "no data of the handshake"))?;
+    let version = version_of(VERSIONS, data.protocol.as_deref())?;
+    let key_exchange: Arc<str> = Arc::from(format!("{:?}", data.negotiated_key_exchange_group));
+    let id: Arc<str> = Arc::from(peer.name.id());
+    let runtime = tokio::runtime::Handle::current();
+    let out = Outgoing::new(connection.clone(), runtime, shared.traffic.clone());
+    let (send, receive) = timeout(HANDSHAKE, connection.accept_bi())
+        .await
+        .map_err(late)?
+        .map_err(|error| Unwelcome::new(Code::Unspecified, error.to_string()))?;
+    tokio::spawn(out.clone().write(Lane::Control, send));
+    let mut control = Incoming::new(receive, HANDSHAKE_FRAME_BYTES, shared.traffic.clone());
+    let greeting = match timeout(HANDSHAKE, hello(&mut control, version, shared)).await.map_err(late)? {
+        Ok(greeting) => greeting,
+        Err(unwelcome) => {
+            refuse(&out, connection, &unwelcome).await;
+            return Err(unwelcome);
+        }
+    };
+    control.allow(max_frame_bytes(shared.config.max_message_bytes));
+    match join(shared, &peer, greeting, key_exchange, &out) {
+        Ok(generation) => Ok(Welcomed { generation, out, control, id }),
+        Err(unwelcome) => {
+            refuse(&out, connection, &unwelcome).await;
+            Err(unwelcome)
+        }
+    }
+}
+
+/// Says why on the control lane and leaves the peer the time to read it: a connection that is closed at once may take
+/// the words with it.
+async fn refuse(out: &Outgoing, connection: &Connection, unwelcome: &Unwelcome) {
+    let mut frame = BytesMut::new();
+    let told = session::refuse(unwelcome.code, &unwelcome.message, &mut frame);
+    if told.is_ok() && out.send_encoded(Lane::Control, &frame).is_ok() {
+        // The peer closes when it has read it.
+        drop(timeout(Duration::from_secs(1), connection.closed()).await);
+    }
+}
+
+/// Who the peer is: its certificate was verified in the handshake.
+fn peer(connection: &Connection) -> Result<Peer, Unwelcome> {
+    let chain =
+        connection.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
+    let chain =
+        chain.ok_or_else(|| Unwelcome::new(Code::Unauthenticated, Refusal::NoCertificate.to_string()))?;
+    peer_of(&chain).map_err(|error| Unwelcome::new(Code::Unauthenticated, error.to_string()))
+}
+
+/// Hello and what belongs to it.
+async fn hello(control: &mut Incoming, version: Version, shared: &Shared) -> Result<Greeting, Unwelcome> {
+    let limit_ms = u64::try_from(HANDSHAKE.as_millis()).unwrap_or(u64::MAX);
+    let mut listening = Listening::new(version, shared.clock.now(), limit_ms);
+    loop {
+        let frame = control.next().await.map_err(|end| match end {
+            LaneEnd::Closed => Unwelcome::new(Code::Unspecified, "it left before it was welcomed"),
+            LaneEnd::Malformed(error) => Unwelcome::new(Code::Protocol, error.to_string()),
+        })?;
+        if let Some(greeting) = listening.receive(&frame)? {
+            return Ok(greeting);
+        }
+    }
+}
+
+/// Makes a session of a greeting: in the ledger, in the hub, and on the wire.
+fn join(
+    shared: &Arc<Shared>,
+    peer: &Peer,
+    greeting: Greeting,
+    key_exchange: Arc<str>,
+    out: &Outgoing,
+) -> Result<Generation, Unwelcome> {
+    let agent: Arc<str> = Arc::from(peer.name.id());
+    shared.turn(|hub, now| {
+        match hub.life {
+            Life::Open => {}
+            Life::Draining => return Err(Unwelcome::new(Code::Draining, "the coordinator is draining")),
+            Life::Closed => return Err(Unwelcome::new(Code::Closed, "the coordinator is closing")),
+        }
+        let held = |held: &Held| tasks::Held {
+            task: TaskId(held.task),
+            fence: Fence { epoch: held.epoch, attempt: held.attempt },
+            finished: held.finished,
+        };
+        // What is held of another store means nothing here.
+        let resume: Vec<tasks::Held> =
+            if greeting.store == Some(hub.store) { greeting.held.iter().map(held).collect() } else { Vec::new() };
+        let mut capabilities = greeting.capabilities.clone();
+        // Nobody is somebody else by saying so.
+        capabilities.retain(|capability| !capability.starts_with(AGENT_CAPABILITY));
+        let offer = Offer {
+            kinds: greeting.kinds.clone(),
+            capabilities: capabilities
+                .iter()
+                .cloned()
+                .chain([Arc::from(format!("{AGENT_CAPABILITY}{agent}"))])
+                .collect(),
+            slots: greeting.slots,
+        };
+        let joined = hub
+            .ledger
+            .join(agent.clone(), greeting.instance, offer, None, &resume, now)
+            .map_err(|refusal| Unwelcome::new(Code::Overloaded, refusal.to_string()))?;
+        let generation = joined.generation;
+        hub.sessions.insert(
+            generation,
+            Session {
+                agent: agent.clone(),
+                out: out.clone(),
+                agent_type: Arc::from(greeting.agent_type.as_str()),
+                capabilities,
+                connected_at: now,
+                key_exchange,
+                topics: HashSet::new(),
+                serial: peer.serial.to_string(),
+                announced: true,
+            },
+        );
+        hub.current.insert(agent.clone(), generation);
+        let terms = Terms {
+            coordinator: shared.id.clone(),
+            generation,
+            store: hub.store,
+            epoch: hub.epoch,
+            agent_timeout_ms: shared.config.agent_timeout_ms,
+            max_message_bytes: shared.config.max_message_bytes as u64,
+        };
+        let resumed = joined.resumed.iter().map(|(task, fence)| Held {
+            task: task.0,
+            epoch: fence.epoch,
+            attempt: fence.attempt,
+            finished: false,
+        });
+        let mut frames = BytesMut::new();
+        terms
+            .welcome(&greeting, &resumed.collect::<Vec<_>>(), &mut frames)
+            .map_err(|error| Unwelcome::new(Code::Internal, error.to_string()))?;
+        out.send_encoded(Lane::Control, &frames)
+            .map_err(|error| Unwelcome::new(Code::Overloaded, error.to_string()))?;
+        let session = hub.sessions.get(&generation).map(|session| hub.info(generation, session));
+        tracing::info!(agent = %agent, peer = %out.connection().remote_address(), generation = generation.0, "agent joined");
+        hub.events.extend(session.map(super::CoordinatorEvent::AgentJoined));
+        Ok(generation)
+    })
+}
+
+impl Welcomed {
+    async fn run(mut self, shared: &Arc<Shared>) {
+        let lanes = tokio::spawn(lanes(self.generation, self.id.clone(), self.out.clone(), shared.clone()));
+        let connection = self.out.connection().clone();
+        let malformed = loop {
+            let frame = match self.control.next().await {
+                Ok(frame) => frame,
+                Err(LaneEnd::Closed) => break None,
+                Err(LaneEnd::Malformed(error)) => break Some(error.to_string()),
+            };
+            if let Err(error) = session::check_place(frame.kind, Lane::Control, false, Sender::Agent) {
+                break Some(error.to_string());
+            }
+            if let Err(error) = control_frame(shared, self.generation, &self.id, &frame) {
+                break Some(error);
+            }
+        };
+        if let Some(reason) = malformed {
+            tracing::warn!(agent = %self.id, reason, "the agent broke the protocol");
+            shared.metrics.turned_away(Code::Protocol);
+            close(&connection, Code::Protocol, &reason);
+        }
+        let end = connection.closed().await;
+        lanes.abort();
+        shared.turn(|hub, now| {
+            let reason = match &end {
+                ConnectionError::ApplicationClosed(closed) => {
+                    String::from_utf8_lossy(&closed.reason).into_owned()
+                }
+                other => other.to_string(),
+            };
+            hub.disconnected(self.generation, &reason);
+            hub.ledger.leave(&self.id, self.generation, Departure::Disconnected, now);
+        });
+    }
+}
+
+/// What an agent says on the control lane.
+fn control_frame(
+    shared: &Arc<Shared>,
+    generation: Generation,
+    agent: &Arc<str>,
+    frame: &Frame,
+) -> Result<(), String> {
+    match frame.kind {
+        FrameKind::Heartbeat => {
+            let heartbeat: Heartbeat = message(frame)?;
+            shared.turn(|hub, now| {
+                hub.ledger.heard(agent, generation, now);
+                hub.acknowledge_heartbeat(generation, heartbeat.seq);
+            });
+        }
+        FrameKind::Offer => {
+            let offer: messages::Offer = message(frame)?;
+            let kinds = session::check_offer(&offer).map_err(|error| error.to_string())?;
+            shared.turn(|hub, now| hub.ledger.offer_changed(agent, generation, kinds, offer.slots, now));
+        }
+        FrameKind::Progress => {
+            let progress: Progress = message(frame)?;
+            if !progress.fraction.is_finite() {
+                return Err("a progress that is not finite".to_owned());
+            }
+            let fence = Fence { epoch: progress.epoch, attempt: progress.attempt };
+            let fraction = progress.fraction.clamp(0.0, 1.0);
+            shared.turn(|hub, now| {
+                hub.ledger.progress(agent, generation, TaskId(progress.task), fence, fraction, now);
+            });
+        }
+        FrameKind::Subscribe => {
+            let subscribe: Subscribe = message(frame)?;
+            session::check_name("topic", &subscribe.topic).map_err(|error| error.to_string())?;
+            shared.turn(|hub, _| {
+                let subscribed = hub.subscribe(generation, &subscribe.topic);
+                let (code, message) = match subscribed {
+                    Ok(()) => (Code::Unspecified, String::new()),
+                    Err(full) => (Code::Overloaded, full.to_string()),
+                };
+                let answer = SubscribeAck { topic: subscribe.topic.clone(), code: code.into(), message };
+                hub.send(generation, FrameKind::SubscribeAck, frame.request, &answer, &Bytes::new());
+            });
+        }
+        FrameKind::Unsubscribe => {
+            let unsubscribe: Unsubscribe = message(frame)?;
+            shared.turn(|hub, _| hub.unsubscribe(generation, &unsubscribe.topic));
+        }
+        FrameKind::Goodbye => {
+            let goodbye: Goodbye = message(frame)?;
+            tracing::debug!(agent = %agent, code = goodbye.code, "goodbye");
+            shared.turn(|hub, now| {
+                // The answer is the last thing that this session hears: what else was on its way is void.
+                hub.ledger.leave(agent, generation, Departure::Goodbye, now);
+                hub.send(generation, FrameKind::GoodbyeAck, 0, &GoodbyeAck {}, &Bytes::new());
+            });
+        }
+        FrameKind::GoodbyeAck => {
+            let _: GoodbyeAck = message(frame)?;
+            shared.turn(|hub, now| {
+                let departure = if hub.current.get(agent) == Some(&generation) {
+                    Departure::Disconnected
+                } else {
+                    Departure::ReplacedAcknowledged
+                };
+                hub.ledger.leave(agent, generation, departure, now);
+                if let Some(session) = hub.sessions.get(&generation) {
+                    close(session.out.connection(), Code::Closed, "goodbye");
+                }
+            });
+        }
+        other => return Err(format!("{other} on the control lane of an agent")),
+    }
+    Ok(())
+}
+
+/// The other streams of a connection: the task lane and large frames.
+async fn lanes(generation: Generation, id: Arc<str>, out: Outgoing, shared: Arc<Shared>) {
+    let connection = out.connection().clone();
+    let limit = max_frame_bytes(shared.config.max_message_bytes);
+    let opened = async {
+        let Ok((send, receive)) = connection.accept_bi().await else { return };
+        tokio::spawn(out.clone().write(Lane::Task, send));
+        let mut tasks = Incoming::new(receive, limit, shared.traffic.clone());
+        match tasks.next().await {
+            Ok(frame) if frame.kind == FrameKind::LaneOpen => {
+                let lane = frame.message::<LaneOpen>().map(|open| open.lane());
+                if lane != Ok(Lane::Task) {
+                    return close(&connection, Code::Protocol, "the second stream is the task lane");
+                }
+            }
+            Ok(frame) => {
+                return close(&connection, Code::Protocol, &format!("{} where a lane opens", frame.kind));
+            }
+            Err(LaneEnd::Closed) => return,
+            Err(LaneEnd::Malformed(error)) => return close(&connection, Code::Protocol, &error.to_string()),
+        }
+        let mut frames = Vec::new();
+        loop {
+            match tasks.batch(&mut frames).await {
+                Ok(()) => {}
+                Err(LaneEnd::Closed) => return,
+                Err(LaneEnd::Malformed(error)) => {
+                    return close(&connection, Code::Protocol, &error.to_string());
+                }
+            }
+            if let Err(error) = task_frames(&shared, generation, &id, frames.drain(..)) {
+                return close(&connection, Code::Protocol, &error);
+            }
+        }
+    };
+    let large = async {
+        let places = Arc::new(Semaphore::new(LARGE_AT_ONCE));
+        while let Ok(stream) = connection.accept_uni().await {
+            let Ok(place) = places.clone().acquire_owned().await else { return };
+            let (shared, id, connection) = (shared.clone(), id.clone(), connection.clone());
+            tokio::spawn(async move {
+                let outcome = match read_large(stream, limit, &shared.traffic).await {
+                    Ok(Some(frame)) => task_frames(&shared, generation, &id, std::iter::once(frame)),
+                    Ok(None) | Err(LaneEnd::Closed) => Ok(()),
+                    Err(LaneEnd::Malformed(error)) => Err(error.to_string()),
+                };
+                if let Err(error) = outcome {
+                    close(&connection, Code::Protocol, &error);
+                }
+                drop(place);
+            });
+        }
+    };
+    tokio::join!(opened, large);
+}
+
+fn message<M: prost::Message + Default>(frame: &Frame) -> Result<M, String> {
+    frame.message().map_err(|error| error.to_string())
+}
+
+/// What an agent says on the task lane, as many frames as have come, in one turn.
+fn task_frames(
+    shared: &Arc<Shared>,
+    generation: Generation,
+    agent: &Arc<str>,
+    frames: impl Iterator<Item = Frame>,
+) -> Result<(), String> {
+    shared.turn(|hub, now| {
+        for frame in frames {
+            match frame.kind {
+                FrameKind::Complete => {
+                    let done: Complete = message(&frame)?;
+                    let fence = Fence { epoch: done.epoch, attempt: done.attempt };
+                    let value = keep(frame.payload);
+                    hub.ledger.completed(
+                        agent,
+                        generation,
+                        TaskId(done.task),
+                        fence,
+                        value,
+                        done.run_ms,
+                        now,
+                    );
+                }
+                FrameKind::TaskError => {
+                    let error: TaskError = message(&frame)?;
+                    let fence = Fence { epoch: error.epoch, attempt: error.attempt };
+                    let task = TaskId(error.task);
+                    let retryable = error.retryable;
+                    let code = match error.reason() {
+                        FailureReason::Unspecified | FailureReason::Handler => FailureCode::Handler,
+                        FailureReason::TooLarge => FailureCode::TooLarge,
+                        FailureReason::AttemptTimeout => FailureCode::AttemptTimeout,
+                        FailureReason::Cancelled | FailureReason::Declined => {
+                            hub.ledger.stopped(agent, generation, task, fence, now);
+                            continue;
+                        }
+                    };
+                    let failure = Failure {
+                        code,
+                        message: error.message,
+                        remote_code: error.code,
+                        agent: Some(agent.clone()),
+                    };
+                    hub.ledger.failed(agent, generation, task, fence, failure, retryable, now);
+                }
+                FrameKind::Publish => {
+                    let publish: Publish = message(&frame)?;
+                    session::check_name("topic", &publish.topic).map_err(|error| error.to_string())?;
+                    let payload = &frame.payload;
+                    let reached =
+                        hub.publish(agent, Some(generation), &publish.topic, publish.content, payload);
+                    if frame.request != 0 {
+                        let answer =
+                            PublishAck { reached, code: Code::Unspecified.into(), message: String::new() };
+                        hub.send(generation, FrameKind::PublishAck, frame.request, &answer, &Bytes::new());
+                    }
+                }
+                other => return Err(format!("{other} on the task lane of an agent")),
+            }
+        }
+        Ok(())
+    })
+}
+
+/// A result that is kept for hours, without the memory of all the frames that came with it.
+fn keep(payload: Bytes) -> Bytes {
+    Bytes::copy_from_slice(&payload)
+}

@@ -1,0 +1,529 @@
+//! What all threads of a coordinator share: the ledger, the sessions and whoever waits.
+//!
+//! Everything that happens is one turn: lock, tell the ledger, take its changes and effects, unlock. Effects of a turn
+//! are performed in order and under the lock, so two turns never overtake each other; when there are changes to be
+//! made durable, or earlier ones still are, the turn goes through the committer first. Callers' functions run after the
+//! lock is gone.
+
+use super::committer::{Committer, Turn};
+use super::types::{AgentInfo, CoordinatorEvent, TaskNotice, TaskResult, WaiterId};
+use crate::protocol::messages::{
+    self, Adapt, Assign, Cancel, Code, FrameKind, Goodbye, HeartbeatAck, Publish, ResultAck,
+};
+use crate::protocol::tasks::{CancelReason, Change, Effect, Ledger, Outcome};
+use crate::protocol::{AgentId, Fence, Generation, Millis, TaskId};
+use crate::swarm::error::{SwarmCode, SwarmError};
+use crate::swarm::lanes::{Outgoing, SendError};
+use crate::swarm::metrics::Metrics;
+use bytes::Bytes;
+use prost::Message;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// A function of the caller's, to be run without the lock.
+pub(super) type Call = Box<dyn FnOnce() + Send>;
+
+/// Waits for the end of all work.
+pub(super) type Drained = Box<dyn FnOnce(Result<(), SwarmError>) + Send>;
+
+/// Waits for an outcome.
+type Settled = Box<dyn FnOnce(Result<TaskResult, SwarmError>) + Send>;
+
+/// Topics that one agent may subscribe to.
+const MAX_TOPICS: usize = 4096;
+
+/// An agent subscribes to [`MAX_TOPICS`] already.
+#[derive(Debug, thiserror::Error)]
+#[error("at most {MAX_TOPICS} topics an agent")]
+pub(super) struct TooManyTopics;
+
+/// Which part of its life a coordinator is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Life {
+    Open,
+    /// Takes no new tasks.
+    Draining,
+    Closed,
+}
+
+/// One login of one agent.
+pub(super) struct Session {
+    pub(super) agent: AgentId,
+    pub(super) out: Outgoing,
+    pub(super) agent_type: Arc<str>,
+    pub(super) capabilities: Vec<Arc<str>>,
+    pub(super) connected_at: Millis,
+    pub(super) key_exchange: Arc<str>,
+    pub(super) topics: HashSet<Arc<str>>,
+    /// Serial of the certificate, in hex.
+    pub(super) serial: String,
+    /// Whether the program was told that it joined.
+    pub(super) announced: bool,
+}
+
+struct Waiter {
+    task: TaskId,
+    settled: Settled,
+    /// It came with the task: when the last of these leaves, nobody wants the task any more.
+    submitted: bool,
+}
+
+/// See the module.
+pub(super) struct Hub {
+    pub(super) ledger: Ledger,
+    pub(super) life: Life,
+    pub(super) sessions: HashMap<Generation, Session>,
+    pub(super) current: HashMap<AgentId, Generation>,
+    /// Who wants which topic.
+    topics: HashMap<Arc<str>, HashSet<Generation>>,
+    /// Topics that the program of the coordinator itself wants.
+    pub(super) own_topics: HashSet<Arc<str>>,
+    waiters: HashMap<WaiterId, Waiter>,
+    waiting: HashMap<TaskId, Vec<WaiterId>>,
+    last_waiter: u64,
+    /// Tasks whose outcome is known to the ledger and not yet durable: to everybody else they still run.
+    unreleased: HashSet<TaskId>,
+    /// Called once nothing is queued or running.
+    pub(super) drained: Vec<Drained>,
+    /// First half of the public ids of this store.
+    pub(super) store_prefix: String,
+    pub(super) store: [u8; 16],
+    pub(super) epoch: u64,
+    pub(super) metrics: Arc<Metrics>,
+    messages: u64,
+    /// What a turn collects.
+    changes: Vec<Change>,
+    effects: Vec<Effect>,
+    replies: Vec<Reply>,
+    pub(super) calls: Vec<Call>,
+    pub(super) events: Vec<CoordinatorEvent>,
+}
+
+/// Answers a caller once the turn's changes are durable, or tells why they are not.
+pub(super) struct Reply {
+    /// Whose acceptance it waits for, if it does.
+    pub(super) accepts: Option<TaskId>,
+    pub(super) answer: Box<dyn FnOnce(Result<(), SwarmError>) + Send>,
+}
+
+impl Hub {
+    pub(super) fn new(ledger: Ledger, store: [u8; 16], epoch: u64, metrics: Arc<Metrics>) -> Self {
+        Self {
+            ledger,
+            life: Life::Open,
+            sessions: HashMap::new(),
+            current: HashMap::new(),
+            topics: HashMap::new(),
+            own_topics: HashSet::new(),
+            waiters: HashMap::new(),
+            waiting: HashMap::new(),
+            last_waiter: 0,
+            unreleased: HashSet::new(),
+            drained: Vec::new(),
+            store_prefix: store[..4].iter().map(|byte| format!("{byte:02x}")).collect(),
+            store,
+            epoch,
+            metrics,
+            messages: 0,
+            changes: Vec::new(),
+            effects: Vec::new(),
+            replies: Vec::new(),
+            calls: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    // ---------------------------------------------------------------------------------------------- names
+
+    pub(super) fn public_id(&self, task: TaskId) -> String {
+        format!("{}-{:x}", self.store_prefix, task.0)
+    }
+
+    /// The task that an id of this store or a key names.
+    pub(super) fn find(&self, id_or_key: &str) -> Option<TaskId> {
+        self.parse(id_or_key).or_else(|| self.ledger.by_key(id_or_key))
+    }
+
+    fn parse(&self, id: &str) -> Option<TaskId> {
+        let number = id.strip_prefix(self.store_prefix.as_str())?.strip_prefix('-')?;
+        // What `public_id` writes: no sign, no leading zero, no capitals.
+        let written = number.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+        if !written || number.starts_with('0') {
+            return None;
+        }
+        u64::from_str_radix(number, 16).ok().map(TaskId)
+    }
+
+    /// Whether the outcome of a task may be shown.
+    pub(super) fn released(&self, task: TaskId) -> bool {
+        !self.unreleased.contains(&task)
+    }
+
+    // --------------------------------------------------------------------------------------------- waiters
+
+    /// Runs `settled` with the outcome of the task: now, when it is there, or later.
+    pub(super) fn wait(&mut self, task: TaskId, submitted: bool, settled: Settled) -> WaiterId {
+        self.last_waiter += 1;
+        let id = WaiterId(self.last_waiter);
+        match self.ledger.outcome(task) {
+            Ok(Some(outcome)) if self.released(task) => {
+                let outcome = outcome.clone();
+                self.answer(task, &outcome, settled);
+            }
+            Ok(_) => {
+                self.waiters.insert(id, Waiter { task, settled, submitted });
+                self.waiting.entry(task).or_default().push(id);
+            }
+            Err(missing) => {
+                let error = SwarmError::from(missing);
+                self.calls.push(Box::new(move || settled(Err(error))));
+            }
+        }
+        id
+    }
+
+    fn answer(&mut self, task: TaskId, outcome: &Outcome, settled: Settled) {
+        let result = self.result_of(task, outcome);
+        self.calls.push(Box::new(move || settled(result)));
+    }
+
+    fn result_of(&self, task: TaskId, outcome: &Outcome) -> Result<TaskResult, SwarmError> {
+        let task_id = self.public_id(task);
+        match outcome {
+            Outcome::Completed { agent, value, attempts, queued_ms, run_ms } => Ok(TaskResult {
+                task_id,
+                key: self.ledger.task(task).and_then(|view| view.key),
+                agent: agent.clone(),
+                value: value.clone(),
+                attempts: *attempts,
+                queued_ms: *queued_ms,
+                run_ms: *run_ms,
+            }),
+            Outcome::Failed { failure, attempts } => Err(SwarmError::failed(task_id, failure, *attempts)),
+            Outcome::Cancelled => {
+                Err(SwarmError::new(SwarmCode::Aborted, format!("task {task_id} was cancelled")))
+            }
+        }
+    }
+
+    /// The waiter goes, with ABORTED; a task that nobody else waits for, and that was only ever submitted, goes too.
+    pub(super) fn leave(&mut self, waiter: WaiterId, now: Millis) {
+        let Some(Waiter { task, settled, submitted }) = self.waiters.remove(&waiter) else { return };
+        let others = self.waiting.get_mut(&task).map_or(0, |waiting| {
+            waiting.retain(|other| *other != waiter);
+            waiting.len()
+        });
+        if others == 0 {
+            self.waiting.remove(&task);
+            if submitted {
+                self.ledger.abandoned(task, now);
+            }
+        }
+        let error = SwarmError::new(SwarmCode::Aborted, "the operation was aborted");
+        self.calls.push(Box::new(move || settled(Err(error))));
+    }
+
+    fn settle(&mut self, task: TaskId, outcome: &Outcome) {
+        self.unreleased.remove(&task);
+        for waiter in self.waiting.remove(&task).unwrap_or_default() {
+            if let Some(waiter) = self.waiters.remove(&waiter) {
+                self.answer(task, outcome, waiter.settled);
+            }
+        }
+    }
+
+    /// These tasks were never accepted.
+    pub(super) fn withdraw(&mut self, tasks: &HashSet<TaskId>, now: Millis) {
+        let list: Vec<TaskId> = tasks.iter().copied().collect();
+        self.ledger.withdraw(&list, now);
+        let error = SwarmError::new(SwarmCode::Store, "the task store refused to keep the task");
+        for task in tasks {
+            self.unreleased.remove(task);
+            for waiter in self.waiting.remove(task).unwrap_or_default() {
+                if let Some(waiter) = self.waiters.remove(&waiter) {
+                    let error = error.clone();
+                    self.calls.push(Box::new(move || (waiter.settled)(Err(error))));
+                }
+            }
+        }
+    }
+
+    /// Nobody waits any more.
+    pub(super) fn reject_waiters(&mut self, error: &SwarmError) {
+        self.waiting.clear();
+        for (_, waiter) in self.waiters.drain() {
+            let error = error.clone();
+            self.calls.push(Box::new(move || (waiter.settled)(Err(error))));
+        }
+    }
+
+    // --------------------------------------------------------------------------------------------- effects
+
+    /// Answers once the changes of this turn are durable.
+    pub(super) fn reply(
+        &mut self,
+        accepts: Option<TaskId>,
+        answer: impl FnOnce(Result<(), SwarmError>) + Send + 'static,
+    ) {
+        self.replies.push(Reply { accepts, answer: Box::new(answer) });
+    }
+
+    /// Ends a turn: what follows from it happens, at once or after the commit.
+    pub(super) fn end_turn(&mut self, committer: Option<&Committer>, now: Millis) {
+        self.ledger.drain(&mut self.changes, &mut self.effects);
+        match committer {
+            Some(committer) if !self.changes.is_empty() || !committer.is_idle() => {
+                if self.changes.is_empty() && self.effects.is_empty() && self.replies.is_empty() {
+                    return;
+                }
+                for effect in &self.effects {
+                    if let Effect::Settled { task, .. } = effect {
+                        self.unreleased.insert(*task);
+                    }
+                }
+                committer.push(Turn {
+                    changes: std::mem::take(&mut self.changes),
+                    effects: std::mem::take(&mut self.effects),
+                    replies: std::mem::take(&mut self.replies),
+                });
+            }
+            _ => {
+                self.changes.clear();
+                let mut effects = std::mem::take(&mut self.effects);
+                for effect in effects.drain(..) {
+                    self.perform(effect, now);
+                }
+                self.effects = effects;
+                for reply in self.replies.drain(..) {
+                    self.calls.push(Box::new(move || (reply.answer)(Ok(()))));
+                }
+            }
+        }
+    }
+
+    /// A turn whose changes are durable.
+    pub(super) fn release(&mut self, effects: Vec<Effect>, replies: Vec<Reply>, now: Millis) {
+        for effect in effects {
+            self.perform(effect, now);
+        }
+        for reply in replies {
+            self.calls.push(Box::new(move || (reply.answer)(Ok(()))));
+        }
+    }
+
+    fn perform(&mut self, effect: Effect, now: Millis) {
+        match effect {
+            Effect::Assign { generation, fence, task, deadline, .. } => {
+                let used = self.ledger.task(task.id).map_or(1, |view| view.attempts);
+                let header = Assign {
+                    task: task.id.0,
+                    epoch: fence.epoch,
+                    attempt: fence.attempt,
+                    kind: task.spec.kind.to_string(),
+                    key: task.spec.key.as_deref().map(str::to_owned),
+                    deadline_ms: deadline.map(|deadline| deadline.saturating_sub(now)),
+                    attempt_timeout_ms: task.spec.attempt_timeout_ms,
+                    progress_timeout_ms: task.spec.progress_timeout_ms,
+                    used_attempts: used.saturating_sub(1),
+                };
+                self.send(generation, FrameKind::Assign, 0, &header, &task.spec.payload);
+            }
+            Effect::Acknowledge { generation, task, fence, .. } => {
+                let header = ResultAck { task: task.0, epoch: fence.epoch, attempt: fence.attempt };
+                self.send(generation, FrameKind::ResultAck, 0, &header, &Bytes::new());
+            }
+            Effect::Cancel { generation, task, fence, reason, .. } => {
+                let reason = match reason {
+                    CancelReason::Cancelled => messages::CancelReason::Cancelled,
+                    CancelReason::Timeout => messages::CancelReason::Deadline,
+                    CancelReason::AttemptTimeout => messages::CancelReason::AttemptTimeout,
+                };
+                let Fence { epoch, attempt } = fence;
+                let header = Cancel { task: task.0, epoch, attempt, reason: reason.into() };
+                self.send(generation, FrameKind::Cancel, 0, &header, &Bytes::new());
+            }
+            Effect::Settled { task, outcome } => {
+                let kind = self.ledger.task(task).map(|view| view.kind);
+                self.metrics.settled(kind.as_deref().unwrap_or(""), &outcome);
+                if let Outcome::Failed { failure, attempts } = outcome.as_ref() {
+                    let error = failure.message.clone();
+                    let kind = kind.unwrap_or_else(|| Arc::from(""));
+                    self.notice(task, kind, *attempts, error, CoordinatorEvent::TaskFailed);
+                }
+                self.settle(task, &outcome);
+            }
+            Effect::Retried { task, kind, attempts, failure } => {
+                self.metrics.retried(&kind);
+                self.notice(task, kind, attempts, failure.message, CoordinatorEvent::TaskRetried);
+            }
+            Effect::Replace { generation, .. } => {
+                let message = "another process has logged in under this id".to_owned();
+                let header = Goodbye { code: Code::SessionReplaced.into(), message };
+                self.send(generation, FrameKind::Goodbye, 0, &header, &Bytes::new());
+            }
+            Effect::Abandon { generation, .. } => self.end(generation, Code::Closed, "came back elsewhere"),
+            Effect::Lost { generation, .. } => self.end(generation, Code::Timeout, "no heartbeat in time"),
+        }
+    }
+
+    fn end(&self, generation: Generation, code: Code, reason: &str) {
+        if let Some(session) = self.sessions.get(&generation) {
+            session.out.connection().close(quinn::VarInt::from_u32(code as u32), reason.as_bytes());
+        }
+    }
+
+    fn notice(
+        &mut self,
+        task: TaskId,
+        kind: Arc<str>,
+        attempts: u32,
+        error: String,
+        event: fn(TaskNotice) -> CoordinatorEvent,
+    ) {
+        let task_id = self.public_id(task);
+        self.events.push(event(TaskNotice { task_id, kind, attempts, error }));
+    }
+
+    /// Sends to a session, if it is still there: what was lost with it, its resumption brings up again.
+    pub(super) fn send(
+        &self,
+        generation: Generation,
+        kind: FrameKind,
+        request: u64,
+        header: &impl Message,
+        payload: &Bytes,
+    ) {
+        let Some(session) = self.sessions.get(&generation) else { return };
+        match session.out.send(kind, request, header, payload) {
+            Ok(()) => {}
+            Err(SendError::SlowPeer) => {
+                tracing::warn!(agent = %session.agent, "cut off: it does not read what it is sent");
+                self.end(generation, Code::Overloaded, "it does not read what it is sent");
+            }
+            Err(SendError::Frame(error)) => {
+                // Names and keys are bounded when they are accepted; a header that is too long is our mistake.
+                tracing::error!(agent = %session.agent, %kind, %error, "a frame was not sent");
+            }
+        }
+    }
+
+    pub(super) fn acknowledge_heartbeat(&self, generation: Generation, seq: u64) {
+        self.send(generation, FrameKind::HeartbeatAck, 0, &HeartbeatAck { seq }, &Bytes::new());
+    }
+
+    // -------------------------------------------------------------------------------------------- sessions
+
+    pub(super) fn subscribe(&mut self, generation: Generation, topic: &str) -> Result<(), TooManyTopics> {
+        let Some(session) = self.sessions.get_mut(&generation) else { return Ok(()) };
+        if session.topics.len() >= MAX_TOPICS {
+            return Err(TooManyTopics);
+        }
+        let topic: Arc<str> = Arc::from(topic);
+        session.topics.insert(topic.clone());
+        self.topics.entry(topic).or_default().insert(generation);
+        Ok(())
+    }
+
+    pub(super) fn unsubscribe(&mut self, generation: Generation, topic: &str) {
+        if let Some(session) = self.sessions.get_mut(&generation) {
+            session.topics.remove(topic);
+        }
+        self.drop_subscriber(generation, topic);
+    }
+
+    fn drop_subscriber(&mut self, generation: Generation, topic: &str) {
+        if let Some(subscribers) = self.topics.get_mut(topic) {
+            subscribers.remove(&generation);
+            if subscribers.is_empty() {
+                self.topics.remove(topic);
+            }
+        }
+    }
+
+    /// Sends a message to every agent that subscribes to its topic, but not back to whom it came from, and to the
+    /// program of the coordinator; returns to how many agents it went.
+    pub(super) fn publish(
+        &mut self,
+        from: &Arc<str>,
+        publisher: Option<Generation>,
+        topic: &str,
+        content: i32,
+        payload: &Bytes,
+    ) -> u32 {
+        self.messages += 1;
+        let header =
+            Publish { topic: topic.to_owned(), from: from.to_string(), content, message_id: self.messages };
+        let mut reached = 0;
+        for &generation in self.topics.get(topic).into_iter().flatten() {
+            if Some(generation) != publisher {
+                self.send(generation, FrameKind::Publish, 0, &header, payload);
+                reached += 1;
+            }
+        }
+        if publisher.is_some()
+            && let Some(topic) = self.own_topics.get(topic)
+        {
+            self.events.push(CoordinatorEvent::Message {
+                topic: topic.clone(),
+                from: from.clone(),
+                payload: payload.clone(),
+            });
+        }
+        reached
+    }
+
+    /// A command to every agent.
+    pub(super) fn adapt(&self, command: &str, payload: &Bytes) -> u32 {
+        let header = Adapt { command: command.to_owned() };
+        for &generation in self.current.values() {
+            self.send(generation, FrameKind::Adapt, 0, &header, payload);
+        }
+        u32::try_from(self.current.len()).unwrap_or(u32::MAX)
+    }
+
+    /// A session's connection has ended.
+    pub(super) fn disconnected(&mut self, generation: Generation, reason: &str) {
+        let Some(session) = self.sessions.get(&generation) else { return };
+        let info = self.info(generation, session);
+        let Some(session) = self.sessions.remove(&generation) else { return };
+        for topic in &session.topics {
+            self.drop_subscriber(generation, topic);
+        }
+        if self.current.get(&session.agent) == Some(&generation) {
+            self.current.remove(&session.agent);
+        }
+        if session.announced {
+            tracing::info!(agent = %session.agent, reason, "agent left");
+            self.events.push(CoordinatorEvent::AgentLeft { agent: info, reason: reason.to_owned() });
+        }
+    }
+
+    pub(super) fn info(&self, generation: Generation, session: &Session) -> AgentInfo {
+        let seen = self.ledger.agent_named(&session.agent).filter(|seen| seen.generation == generation);
+        let seen = seen.as_ref();
+        let connection = session.out.connection();
+        AgentInfo {
+            id: session.agent.clone(),
+            agent_type: session.agent_type.clone(),
+            capabilities: session.capabilities.clone(),
+            connected_at: session.connected_at,
+            last_seen_at: seen.map_or(session.connected_at, |seen| seen.last_heard_at),
+            running: seen.map_or(0, |seen| seen.running as u64),
+            completed: seen.map_or(0, |seen| seen.completed),
+            failed: seen.map_or(0, |seen| seen.failed),
+            rtt_ms: connection.rtt().as_secs_f64() * 1e3,
+            remote_address: connection.remote_address().to_string(),
+            key_exchange: session.key_exchange.clone(),
+        }
+    }
+
+    pub(super) fn agents(&self) -> Vec<AgentInfo> {
+        let current = self
+            .current
+            .values()
+            .filter_map(|&generation| Some(self.info(generation, self.sessions.get(&generation)?)));
+        let mut agents: Vec<_> = current.collect();
+        agents.sort_by(|a, b| a.id.cmp(&b.id));
+        agents
+    }
+}

@@ -1,0 +1,514 @@
+//! The coordinator: accepts tasks, gives them to agents, and keeps their outcomes.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`types`] | what goes in and what comes out |
+//! | [`hub`] | the ledger and everything that threads share |
+//! | [`committer`] | makes changes durable before their effects happen |
+//! | [`start`] | opens the store and the sockets |
+//! | [`connection`] | one agent's connection, from its handshake to its end |
+
+mod committer;
+mod connection;
+mod hub;
+mod start;
+mod types;
+
+pub use types::{
+    Accepted, AgentInfo, CoordinatorConfig, CoordinatorEvent, SwarmStats, TaskNotice, TaskRequest,
+    TaskResult, TaskState, TaskStateName, WaiterId,
+};
+
+use super::clock::Clock;
+use super::error::{SwarmCode, SwarmError};
+use super::lanes::Traffic;
+use super::metrics::Metrics;
+use super::network::Network;
+use super::once::Once;
+use crate::protocol::messages::{Code, Content, FrameKind, Goodbye};
+use crate::protocol::tasks::{TaskSpec, TaskStatus};
+use crate::protocol::{Millis, TaskId};
+use crate::security::{Admission, CertificateAuthority, Identity};
+use aws_lc_rs::digest;
+use bytes::Bytes;
+use committer::Committer;
+use hub::{Call, Hub, Life};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// How long `close` waits for agents to say goodbye.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+/// A handle to a coordinator; clones are the same one. It ends by [`close`](Coordinator::close) alone.
+#[derive(Clone)]
+pub struct Coordinator(Arc<Shared>);
+
+type Listener = Arc<dyn Fn(CoordinatorEvent) + Send + Sync>;
+
+/// What all threads of a coordinator know.
+struct Shared {
+    id: String,
+    address: String,
+    http_address: OnceLock<String>,
+    config: CoordinatorConfig,
+    clock: Clock,
+    network: Mutex<Option<Network>>,
+    endpoint: quinn::Endpoint,
+    admission: Admission,
+    development: Option<CertificateAuthority>,
+    traffic: Arc<Traffic>,
+    metrics: Arc<Metrics>,
+    committer: Option<Committer>,
+    store_thread: Mutex<Option<thread::JoinHandle<()>>>,
+    listener: Listener,
+    hub: Mutex<Hub>,
+    /// The ledger has an earlier deadline than the timer knows, or the coordinator was closed.
+    timer: Notify,
+    /// A session has gone.
+    left: Notify,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Hub> {
+        self.hub.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One turn: see [`hub`].
+    fn turn<T>(&self, act: impl FnOnce(&mut Hub, Millis) -> T) -> T {
+        let mut hub = self.lock();
+        let before = hub.ledger.next_deadline();
+        let now = self.clock.now();
+        let out = act(&mut hub, now);
+        hub.end_turn(self.committer.as_ref(), now);
+        let after = hub.ledger.next_deadline();
+        self.leave(hub);
+        // Sooner than before: the timer sleeps too long.
+        if after.is_some_and(|after| before.is_none_or(|before| after < before)) {
+            self.timer.notify_one();
+        }
+        out
+    }
+
+    /// Gives up the lock and runs what was collected under it.
+    fn leave(&self, mut hub: MutexGuard<'_, Hub>) {
+        let calls: Vec<Call> = std::mem::take(&mut hub.calls);
+        let events = std::mem::take(&mut hub.events);
+        let counts = hub.ledger.counts();
+        if !hub.drained.is_empty() && counts.queued == 0 && counts.running == 0 {
+            let drained = std::mem::take(&mut hub.drained);
+            drop(hub);
+            drained.into_iter().for_each(|call| call(Ok(())));
+        } else {
+            drop(hub);
+        }
+        for call in calls {
+            call();
+        }
+        for event in events {
+            (self.listener)(event);
+        }
+    }
+
+    /// After a commit: the effects of the turns, in order.
+    fn release(&self, turns: impl Iterator<Item = committer::Turn>, released: impl FnOnce()) {
+        let mut hub = self.lock();
+        let now = self.clock.now();
+        for turn in turns {
+            hub.release(turn.effects, turn.replies, now);
+        }
+        released();
+        self.leave(hub);
+    }
+
+    /// After a commit that failed.
+    fn withdraw(&self, act: impl FnOnce(&mut Hub, Millis)) {
+        let mut hub = self.lock();
+        act(&mut hub, self.clock.now());
+        hub.end_turn(self.committer.as_ref(), self.clock.now());
+        self.leave(hub);
+    }
+
+    fn check_open(&self, hub: &Hub) -> Result<(), SwarmError> {
+        match hub.life {
+            Life::Closed => Err(SwarmError::closed("coordinator")),
+            Life::Open | Life::Draining => Ok(()),
+        }
+    }
+
+    /// The task as the ledger wants it, or why it is not accepted.
+    fn spec(&self, hub: &Hub, task: TaskRequest) -> Result<(TaskSpec, Option<[u8; 32]>), SwarmError> {
+        self.check_open(hub)?;
+        if hub.life == Life::Draining {
+            return Err(SwarmError::closed("coordinator draining and takes no tasks; it soon"));
+        }
+        if self.committer.as_ref().is_some_and(Committer::is_failing) {
+            return Err(SwarmError::new(
+                SwarmCode::Store,
+                "the task store does not take anything at present",
+            ));
+        }
+        if task.payload.len() > self.config.max_message_bytes {
+            return Err(SwarmError::new(
+                SwarmCode::TooLarge,
+                format!(
+                    "payload of {} bytes, maxMessageBytes is {}",
+                    task.payload.len(),
+                    self.config.max_message_bytes
+                ),
+            ));
+        }
+        let digest = task.key.as_ref().map(|_| fingerprint(&task.kind, &task.payload));
+        let mut requires = task.requires;
+        requires.sort();
+        requires.dedup();
+        let spec = TaskSpec {
+            kind: task.kind,
+            payload: task.payload,
+            priority: task.priority,
+            requires,
+            timeout_ms: task.timeout_ms.or(self.config.task_timeout_ms),
+            attempt_timeout_ms: task.attempt_timeout_ms,
+            progress_timeout_ms: task.progress_timeout_ms,
+            key: task.key,
+            max_attempts: task.max_attempts.unwrap_or(self.config.max_attempts),
+        };
+        Ok((spec, digest))
+    }
+
+    fn state_of(&self, hub: &Hub, task: TaskId) -> Option<TaskState> {
+        let view = hub.ledger.task(task)?;
+        let mut state = TaskState {
+            task_id: hub.public_id(task),
+            key: view.key,
+            kind: view.kind,
+            state: match view.status {
+                TaskStatus::Queued => TaskStateName::Queued,
+                TaskStatus::Running => TaskStateName::Running,
+                TaskStatus::Completed => TaskStateName::Completed,
+                TaskStatus::Failed => TaskStateName::Failed,
+                TaskStatus::Cancelled => TaskStateName::Cancelled,
+            },
+            attempts: view.attempts,
+            agent: view.agent,
+            progress: view.progress,
+            error: view.error,
+        };
+        if !hub.released(task) {
+            // Its outcome is known here and not yet durable: nobody may see what a crash could undo.
+            state.state = TaskStateName::Running;
+            state.error = None;
+        }
+        Some(state)
+    }
+}
+
+/// SHA-256 of kind and payload, the kind with its length so that nothing moves from one to the other.
+fn fingerprint(kind: &str, payload: &[u8]) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(&(kind.len() as u64).to_le_bytes());
+    context.update(kind.as_bytes());
+    context.update(payload);
+    let mut out = [0; 32];
+    out.copy_from_slice(context.finish().as_ref());
+    out
+}
+
+impl Coordinator {
+    /// Starts one; `started` runs on a thread of the coordinator's when it listens, or why it does not. Everything
+    /// that it has to report of its own accord goes to `listener`.
+    pub fn start(
+        config: CoordinatorConfig,
+        listener: Arc<dyn Fn(CoordinatorEvent) + Send + Sync>,
+        started: impl FnOnce(Result<Self, SwarmError>) + Send + 'static,
+    ) {
+        start::start(config, listener, Box::new(started));
+    }
+
+    /// Its id, from its certificate.
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// `host:port` that agents dial.
+    pub fn address(&self) -> &str {
+        &self.0.address
+    }
+
+    /// `host:port` of metrics and health, if they are served.
+    pub fn http_address(&self) -> Option<&str> {
+        self.0.http_address.get().map(String::as_str)
+    }
+
+    /// An identity from the throw-away authority.
+    ///
+    /// # Errors
+    /// FORBIDDEN when the coordinator was given a real identity; INVALID_ARGUMENT for an id that is none.
+    pub fn development_identity(&self, agent_id: &str) -> Result<Identity, SwarmError> {
+        let authority = self.0.development.as_ref().ok_or_else(|| {
+            SwarmError::new(
+                SwarmCode::Forbidden,
+                "developmentIdentity needs a coordinator without an identity of its own: this one has a real one",
+            )
+        })?;
+        start::agent_identity(authority, agent_id)
+    }
+
+    /// Accepts a task; `done` runs when it is accepted, durably where there is a data directory.
+    pub fn enqueue(
+        &self,
+        task: TaskRequest,
+        done: impl FnOnce(Result<Accepted, SwarmError>) + Send + 'static,
+    ) {
+        self.0.turn(|hub, now| {
+            let accepted = self.0.spec(hub, task).and_then(|(spec, digest)| {
+                hub.ledger.enqueue(spec, digest, true, now).map_err(SwarmError::from)
+            });
+            match accepted {
+                Ok(accepted) => {
+                    let out = Accepted {
+                        task_id: hub.public_id(accepted.task),
+                        deduplicated: accepted.deduplicated,
+                    };
+                    hub.reply(Some(accepted.task), move |kept| done(kept.map(|()| out)));
+                }
+                Err(error) => hub.calls.push(Box::new(move || done(Err(error)))),
+            }
+        });
+    }
+
+    /// Accepts a task and waits for its outcome.
+    pub fn submit(
+        &self,
+        task: TaskRequest,
+        done: impl FnOnce(Result<TaskResult, SwarmError>) + Send + 'static,
+    ) -> WaiterId {
+        self.0.turn(|hub, now| {
+            let accepted = self.0.spec(hub, task).and_then(|(spec, digest)| {
+                hub.ledger.enqueue(spec, digest, false, now).map_err(SwarmError::from)
+            });
+            match accepted {
+                Ok(accepted) => hub.wait(accepted.task, true, Box::new(done)),
+                Err(error) => {
+                    hub.calls.push(Box::new(move || done(Err(error))));
+                    WaiterId(0)
+                }
+            }
+        })
+    }
+
+    /// Waits for the outcome of a task of this or an earlier life.
+    pub fn result(
+        &self,
+        id_or_key: &str,
+        done: impl FnOnce(Result<TaskResult, SwarmError>) + Send + 'static,
+    ) -> WaiterId {
+        self.0.turn(|hub, _| {
+            let found = self.0.check_open(hub).and_then(|()| {
+                hub.find(id_or_key).ok_or_else(|| {
+                    SwarmError::new(SwarmCode::NotFound, format!("there is no task {id_or_key:?}"))
+                })
+            });
+            match found {
+                Ok(task) => hub.wait(task, false, Box::new(done)),
+                Err(error) => {
+                    hub.calls.push(Box::new(move || done(Err(error))));
+                    WaiterId(0)
+                }
+            }
+        })
+    }
+
+    /// The waiter's function runs with ABORTED. A task that was only ever submitted and that nobody waits for any more is
+    /// cancelled.
+    pub fn leave(&self, waiter: WaiterId) {
+        self.0.turn(|hub, now| hub.leave(waiter, now));
+    }
+
+    /// Where a task is.
+    pub fn task(&self, id_or_key: &str) -> Option<TaskState> {
+        let hub = self.0.lock();
+        let task = hub.find(id_or_key)?;
+        self.0.state_of(&hub, task)
+    }
+
+    /// Cancels a task; `done` gets whether it had no outcome yet.
+    pub fn cancel(&self, id_or_key: &str, done: impl FnOnce(Result<bool, SwarmError>) + Send + 'static) {
+        self.0.turn(|hub, now| {
+            let cancelled = self
+                .0
+                .check_open(hub)
+                .map(|()| hub.find(id_or_key).is_some_and(|task| hub.ledger.cancel(task, now)));
+            hub.reply(None, move |kept| done(kept.and(cancelled)));
+        });
+    }
+
+    /// Tasks that failed for good and are still kept, oldest first.
+    pub fn dead_letters(&self) -> Vec<TaskState> {
+        let hub = self.0.lock();
+        hub.ledger.dead_letters().filter_map(|task| self.0.state_of(&hub, task)).collect()
+    }
+
+    /// Puts a dead letter back into the queue, with all its attempts.
+    pub fn retry_dead_letter(
+        &self,
+        task_id: &str,
+        done: impl FnOnce(Result<(), SwarmError>) + Send + 'static,
+    ) {
+        self.0.turn(|hub, now| {
+            let task = hub.find(task_id);
+            let retried = self.0.check_open(hub).and_then(|()| {
+                let missing =
+                    || SwarmError::new(SwarmCode::NotFound, format!("there is no dead letter {task_id:?}"));
+                let task = task.ok_or_else(missing)?;
+                hub.ledger.retry_dead_letter(task, now).map_err(SwarmError::from)
+            });
+            hub.reply(None, move |kept| done(kept.and(retried)));
+        });
+    }
+
+    /// Sends a message to the agents that subscribe to the topic; `done` gets how many.
+    pub fn publish(
+        &self,
+        topic: &str,
+        payload: Bytes,
+        done: impl FnOnce(Result<u64, SwarmError>) + Send + 'static,
+    ) {
+        self.0.turn(|hub, _| {
+            let sent = self.0.check_open(hub).and_then(|()| self.0.check_message(&payload)).map(|()| {
+                let from: Arc<str> = Arc::from(self.0.id.as_str());
+                u64::from(hub.publish(&from, None, topic, Content::Generic.into(), &payload))
+            });
+            hub.calls.push(Box::new(move || done(sent)));
+        });
+    }
+
+    /// Sends a command to adapt to every connected agent; returns how many.
+    ///
+    /// # Errors
+    /// CLOSED, TOO_LARGE.
+    pub fn adapt(&self, command: &str, payload: &Bytes) -> Result<u64, SwarmError> {
+        let hub = self.0.lock();
+        self.0.check_open(&hub)?;
+        self.0.check_message(payload)?;
+        Ok(u64::from(hub.adapt(command, payload)))
+    }
+
+    /// Messages of agents on this topic come as events.
+    pub fn subscribe(&self, topic: &str) {
+        self.0.lock().own_topics.insert(Arc::from(topic));
+    }
+
+    /// They no longer come.
+    pub fn unsubscribe(&self, topic: &str) {
+        self.0.lock().own_topics.remove(topic);
+    }
+
+    /// The connected agents, by id.
+    pub fn agents(&self) -> Vec<AgentInfo> {
+        self.0.lock().agents()
+    }
+
+    /// Numbers since the start.
+    pub fn stats(&self) -> SwarmStats {
+        let (counts, agents) = {
+            let hub = self.0.lock();
+            (hub.ledger.counts(), hub.current.len() as u64)
+        };
+        SwarmStats {
+            agents,
+            queued: counts.queued as u64,
+            running: counts.running as u64,
+            completed: counts.completed,
+            failed: counts.failed,
+            retried: counts.retried,
+            dead_lettered: counts.dead_letters as u64,
+            bytes_in: self.0.traffic.received.load(Ordering::Relaxed),
+            bytes_out: self.0.traffic.sent.load(Ordering::Relaxed),
+            uptime_ms: self.0.clock.uptime_ms(),
+        }
+    }
+
+    /// Prometheus text.
+    pub fn metrics(&self) -> String {
+        self.0.metrics.text(&self.stats())
+    }
+
+    /// New handshakes use this identity; live connections stay.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT for an identity of another coordinator or swarm, FORBIDDEN for a throw-away one.
+    pub fn rotate_identity(&self, identity: &Identity) -> Result<(), SwarmError> {
+        self.0.check_open(&self.0.lock())?;
+        start::rotate(&self.0, identity)
+    }
+
+    /// Takes nothing new and waits until nothing is queued or running; TIMEOUT when that takes too long, and then it
+    /// still takes nothing new.
+    pub fn drain(&self, timeout_ms: Option<u64>, done: impl FnOnce(Result<(), SwarmError>) + Send + 'static) {
+        let done = Once::new(done);
+        let drained = done.clone();
+        let network = self.0.network.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.0.turn(|hub, _| {
+            if let Err(error) = self.0.check_open(hub) {
+                hub.calls.push(Box::new(move || drained.run(Err(error))));
+                return;
+            }
+            hub.life = Life::Draining;
+            hub.drained.push(Box::new(move |outcome| drained.run(outcome)));
+        });
+        if let (Some(timeout_ms), Some(network)) = (timeout_ms, network) {
+            network.spawn(async move {
+                tokio::time::sleep(Duration::from_millis(timeout_ms)).await;
+                let message = format!("tasks were left after {timeout_ms} ms");
+                done.run(Err(SwarmError::new(SwarmCode::Timeout, message)));
+            });
+        }
+    }
+
+    /// Ends it: waiters get CLOSED, agents a goodbye; durable tasks remain. `done` runs when sockets, threads and store
+    /// are gone; every further call is answered the same way.
+    pub fn close(&self, done: impl FnOnce() + Send + 'static) {
+        let first = {
+            let mut hub = self.0.lock();
+            let first = hub.life != Life::Closed;
+            hub.life = Life::Closed;
+            hub.reject_waiters(&SwarmError::closed("coordinator"));
+            for drained in std::mem::take(&mut hub.drained) {
+                hub.calls.push(Box::new(move || drained(Err(SwarmError::closed("coordinator")))));
+            }
+            if first {
+                let message = "the coordinator is closing".to_owned();
+                let header = Goodbye { code: Code::Closed.into(), message };
+                let generations: Vec<_> = hub.sessions.keys().copied().collect();
+                for generation in generations {
+                    hub.send(generation, FrameKind::Goodbye, 0, &header, &Bytes::new());
+                }
+            }
+            self.0.leave(hub);
+            first
+        };
+        let shared = self.0.clone();
+        // The network thread cannot wait for its own end.
+        let ended = thread::Builder::new().name("midstreamer-close".to_owned()).spawn(move || {
+            start::end(&shared, first, GOODBYE);
+            done();
+        });
+        if let Err(error) = ended {
+            tracing::error!(%error, "no thread to close the coordinator with");
+        }
+    }
+}
+
+impl Shared {
+    fn check_message(&self, payload: &Bytes) -> Result<(), SwarmError> {
+        let limit = self.config.max_message_bytes;
+        if payload.len() <= limit {
+            return Ok(());
+        }
+        let message = format!("payload of {} bytes, maxMessageBytes is {limit}", payload.len());
+        Err(SwarmError::new(SwarmCode::TooLarge, message))
+    }
+}

@@ -1,0 +1,274 @@
+//! The beginning and the end of a coordinator: store, sockets, threads.
+
+use super::committer::Committer;
+use super::connection;
+use super::hub::{Hub, Life};
+use super::{Coordinator, CoordinatorConfig, Listener, Shared};
+use crate::protocol::session::{VERSIONS, alpns};
+use crate::protocol::tasks::{Ledger, LedgerConfig};
+use crate::security::{
+    Admission, AuthorityError, CertificateAuthority, Identity, IdentityError, IssueRequest, Role,
+};
+use crate::store::{MemoryStore, RedbStore, TaskStore};
+use crate::swarm::clock::Clock;
+use crate::swarm::error::{SwarmCode, SwarmError};
+use crate::swarm::lanes::Traffic;
+use crate::swarm::metrics::Metrics;
+use crate::swarm::network::{self, Network, Side};
+use quinn::crypto::rustls::QuicServerConfig;
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// The id of a coordinator that was given none.
+const DEVELOPMENT_ID: &str = "coordinator";
+/// The name of the swarm of a throw-away authority.
+const DEVELOPMENT_SWARM: &str = "development";
+
+/// Packets of handshakes that wait to be looked at, over all peers.
+const MAX_INCOMING: usize = 4096;
+
+type Started = Box<dyn FnOnce(Result<Coordinator, SwarmError>) + Send>;
+
+/// Files and name look-ups may wait, so this has a thread of its own.
+pub(super) fn start(config: CoordinatorConfig, listener: Listener, started: Started) {
+    let started = Arc::new(Mutex::new(Some(started)));
+    let call = {
+        let started = started.clone();
+        move |outcome| {
+            let started = started.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(started) = started {
+                started(outcome);
+            }
+        }
+    };
+    let tell = call.clone();
+    let thread = thread::Builder::new().name("midstreamer-start".to_owned());
+    if let Err(error) = thread.spawn(move || call(open(config, listener))) {
+        tell(Err(SwarmError::new(SwarmCode::Internal, format!("no thread to start with: {error}"))));
+    }
+}
+
+fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator, SwarmError> {
+    let listen = network::resolve("listen", &config.listen)?;
+    let http = config.http.as_deref().map(|address| network::resolve("http", address)).transpose()?;
+    let (identity, development) = match config.identity.take() {
+        Some(identity) => (identity, None),
+        None => {
+            let authority = CertificateAuthority::in_memory(DEVELOPMENT_SWARM)?;
+            let identity = issue(&authority, DEVELOPMENT_ID, Role::Coordinator)?;
+            (identity, Some(authority))
+        }
+    };
+    let metrics = Arc::new(Metrics::new());
+    let admission = {
+        let metrics = metrics.clone();
+        Admission {
+            observer: Some(Arc::new(move |refusal| metrics.refused(refusal))),
+            ..Admission::default()
+        }
+    };
+    let server = server_config(&identity, &admission, &config)?;
+
+    let mut store: Box<dyn TaskStore> = match &config.data_dir {
+        Some(directory) => Box::new(RedbStore::new(directory)),
+        None => Box::new(MemoryStore::new()),
+    };
+    let recovered = store.open()?;
+    let (name, epoch) = (recovered.store, recovered.epoch);
+    let clock = Clock::new();
+    let ledger_config = LedgerConfig {
+        agent_timeout_ms: config.agent_timeout_ms,
+        max_queued: config.max_queued,
+        max_agents: config.max_agents,
+        retention_ms: config.result_retention_ms,
+        max_retained_bytes: config.max_retained_bytes,
+        ..LedgerConfig::default()
+    };
+    let ledger = Ledger::new(ledger_config, recovered, clock.now());
+    let hub = Hub::new(ledger, name, epoch, metrics.clone());
+
+    let network = Network::start("midstreamer-coordinator")?;
+    let keys = config.data_dir.as_deref().map(reset_keys).transpose()?;
+    let socket = network::socket(listen, Side::Coordinator).map_err(|error| {
+        SwarmError::new(SwarmCode::Connection, format!("listen {:?}: {error}", config.listen))
+    })?;
+    let endpoint = {
+        let _inside = network.handle().enter();
+        quinn::Endpoint::new(
+            network::endpoint_config(keys.as_ref()),
+            Some(server),
+            socket,
+            Arc::new(quinn::TokioRuntime),
+        )
+        .map_err(|error| SwarmError::new(SwarmCode::Connection, format!("listen: {error}")))?
+    };
+    let address = endpoint
+        .local_addr()
+        .map_err(|error| SwarmError::new(SwarmCode::Connection, format!("listen: {error}")))?
+        .to_string();
+
+    let committer = store.durable().then(Committer::new);
+    let shared = Arc::new(Shared {
+        id: identity.peer().name.id().to_owned(),
+        address,
+        http_address: OnceLock::new(),
+        config,
+        clock,
+        network: Mutex::new(Some(network.clone())),
+        endpoint: endpoint.clone(),
+        admission,
+        development,
+        traffic: Arc::new(Traffic::default()),
+        metrics,
+        committer: committer.clone(),
+        store_thread: Mutex::new(None),
+        listener,
+        hub: Mutex::new(hub),
+        timer: Notify::new(),
+        left: Notify::new(),
+    });
+    if let Some(committer) = committer {
+        let thread = committer.start(store, Arc::downgrade(&shared)).map_err(|error| {
+            SwarmError::new(SwarmCode::Internal, format!("no thread for the task store: {error}"))
+        })?;
+        *shared.store_thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+    }
+    network.spawn(timer(shared.clone()));
+    network.spawn(connection::accept(endpoint, shared.clone()));
+    // What the recovery itself decided, such as deadlines that passed meanwhile.
+    shared.turn(|_, _| {});
+    tracing::info!(id = shared.id, address = shared.address, epoch, "coordinator started");
+    Ok(Coordinator(shared))
+}
+
+/// Tells the ledger the time whenever it has asked to be told.
+async fn timer(shared: Arc<Shared>) {
+    loop {
+        let next = {
+            let hub = shared.lock();
+            if hub.life == Life::Closed {
+                return;
+            }
+            hub.ledger.next_deadline()
+        };
+        let due = async {
+            match next {
+                Some(at) => tokio::time::sleep_until(shared.clock.instant(at).into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = due => shared.turn(|hub, now| hub.ledger.tick(now)),
+            () = shared.timer.notified() => {}
+        }
+    }
+}
+
+fn server_config(
+    identity: &Identity,
+    admission: &Admission,
+    config: &CoordinatorConfig,
+) -> Result<quinn::ServerConfig, SwarmError> {
+    let protocols = alpns(VERSIONS);
+    let protocols: Vec<&[u8]> = protocols.iter().map(Vec::as_slice).collect();
+    let tls = crate::security::server_config(identity, &protocols, admission)?;
+    let crypto = QuicServerConfig::try_from(tls).map_err(|error| {
+        SwarmError::new(SwarmCode::Internal, format!("no cipher suite for QUIC: {error}"))
+    })?;
+    let mut server = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+    server.transport_config(network::transport(
+        Side::Coordinator,
+        Duration::from_millis(config.agent_timeout_ms),
+    ));
+    server.max_incoming(MAX_INCOMING);
+    Ok(server)
+}
+
+/// New handshakes use another identity of the same coordinator.
+pub(super) fn rotate(shared: &Shared, identity: &Identity) -> Result<(), SwarmError> {
+    if shared.development.is_some() {
+        return Err(SwarmError::new(
+            SwarmCode::Forbidden,
+            "rotateIdentity needs a coordinator that was started with an identity",
+        ));
+    }
+    let name = &identity.peer().name;
+    if name.id() != shared.id || name.role() != Role::Coordinator {
+        let message = format!("identity is {name}, not the coordinator {:?}", shared.id);
+        return Err(SwarmError::new(SwarmCode::InvalidArgument, message));
+    }
+    let server = server_config(identity, &shared.admission, &shared.config)?;
+    shared.endpoint.set_server_config(Some(server));
+    Ok(())
+}
+
+fn issue(authority: &CertificateAuthority, id: &str, role: Role) -> Result<Identity, SwarmError> {
+    Ok(authority.issue(&IssueRequest::new(id, role))?.identity)
+}
+
+pub(super) fn agent_identity(authority: &CertificateAuthority, id: &str) -> Result<Identity, SwarmError> {
+    issue(authority, id, Role::Agent)
+}
+
+/// The keys by which a restarted coordinator tells agents of the life before that their connections are gone, at once
+/// instead of after an idle timeout (RFC 9000, section 10.3).
+fn reset_keys(directory: &Path) -> Result<network::ResetKeys, SwarmError> {
+    network::ResetKeys::open(&directory.join("quic.keys")).map_err(|error| {
+        SwarmError::new(SwarmCode::Store, format!("the keys in {}: {error}", directory.display()))
+    })
+}
+
+/// Waits for goodbyes, ends connections, threads and the store. Only the first call does; others wait for nothing that
+/// is not gone already.
+pub(super) fn end(shared: &Arc<Shared>, first: bool, goodbye: Duration) {
+    let network = shared.network.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if first && let Some(network) = &network {
+        let until = Instant::now() + goodbye;
+        while Instant::now() < until && !shared.lock().sessions.is_empty() {
+            thread::sleep(Duration::from_millis(2));
+        }
+        shared.endpoint.close(quinn::VarInt::from_u32(0), b"the coordinator is closing");
+        shared.timer.notify_one();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let endpoint = shared.endpoint.clone();
+        network.spawn(async move {
+            // The last packets tell the peers; nobody waits long for those that do not answer.
+            drop(tokio::time::timeout(Duration::from_secs(1), endpoint.wait_idle()).await);
+            if sender.send(()).is_err() {
+                tracing::error!("nobody waits for the end of the endpoint");
+            }
+        });
+        if receiver.recv().is_err() {
+            tracing::error!("the network thread ended before its endpoint");
+        }
+    }
+    if let Some(committer) = &shared.committer {
+        committer.close();
+    }
+    let store = shared.store_thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(store) = store {
+        // A panic there was reported where it happened.
+        drop(store.join());
+    }
+    drop(network);
+    drop(shared.network.lock().unwrap_or_else(PoisonError::into_inner).take());
+}
+
+impl From<AuthorityError> for SwarmError {
+    fn from(error: AuthorityError) -> Self {
+        let code = match error {
+            AuthorityError::Invalid { .. } => SwarmCode::InvalidArgument,
+            _ => SwarmCode::Internal,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<IdentityError> for SwarmError {
+    fn from(error: IdentityError) -> Self {
+        Self::new(SwarmCode::InvalidArgument, format!("identity: {error}"))
+    }
+}

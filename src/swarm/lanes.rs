@@ -1,0 +1,237 @@
+//! The streams of one connection: frames of one lane leave in order through one writer, in as few writes as there are
+//! turns, and large payloads take streams of their own.
+
+use crate::protocol::frame::{self, Decoder, Frame, FrameError, INLINE_PAYLOAD_BYTES};
+use crate::protocol::messages::{FrameKind, Lane};
+use bytes::{Bytes, BytesMut};
+use prost::Message;
+use quinn::{Connection, RecvStream, SendStream};
+use std::mem;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+/// What may wait in a lane for a peer that does not read: beyond it the peer is cut off. A lane's frames are bounded
+/// by slots, but messages of topics are not.
+pub(super) const MAX_WAITING: usize = 16 << 20;
+
+/// Priorities of streams; quinn sends the highest first.
+const CONTROL_PRIORITY: i32 = 2;
+const TASK_PRIORITY: i32 = 1;
+const LARGE_PRIORITY: i32 = 0;
+
+/// Bytes through all connections of a coordinator or an agent, frames as sent.
+#[derive(Debug, Default)]
+pub(super) struct Traffic {
+    pub(super) received: AtomicU64,
+    pub(super) sent: AtomicU64,
+}
+
+/// Frames on their way into one stream. Any thread may add some; one task writes them.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Mutex<BytesMut>,
+    filled: Notify,
+}
+
+/// Where frames to one peer go.
+#[derive(Debug, Clone)]
+pub(super) struct Outgoing(Arc<Lanes>);
+
+#[derive(Debug)]
+struct Lanes {
+    connection: Connection,
+    runtime: Handle,
+    control: Queue,
+    tasks: Queue,
+    traffic: Arc<Traffic>,
+}
+
+/// Why a frame was not sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum SendError {
+    /// It will never be fit to be sent.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// More than [`MAX_WAITING`] waits for the peer already.
+    #[error("the peer does not read: {MAX_WAITING} bytes wait for it")]
+    SlowPeer,
+}
+
+impl Outgoing {
+    pub(super) fn new(connection: Connection, runtime: Handle, traffic: Arc<Traffic>) -> Self {
+        let lanes =
+            Lanes { connection, runtime, control: Queue::default(), tasks: Queue::default(), traffic };
+        Self(Arc::new(lanes))
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.0.connection
+    }
+
+    fn queue(&self, lane: Lane) -> &Queue {
+        match lane {
+            Lane::Control => &self.0.control,
+            Lane::Task | Lane::Sync => &self.0.tasks,
+        }
+    }
+
+    /// Sends one frame on the lane of its kind; returns at once. What is sent before the lane has its stream waits for it.
+    pub(super) fn send(
+        &self,
+        kind: FrameKind,
+        request: u64,
+        header: &impl Message,
+        payload: &Bytes,
+    ) -> Result<(), SendError> {
+        if payload.len() > INLINE_PAYLOAD_BYTES {
+            let mut head = BytesMut::new();
+            frame::encode_message_head(kind, request, header, payload.len(), &mut head)?;
+            self.0.runtime.spawn(send_large(self.clone(), head.freeze(), payload.clone()));
+            return Ok(());
+        }
+        let queue = self.queue(kind.lane());
+        let mut waiting = queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() > MAX_WAITING {
+            return Err(SendError::SlowPeer);
+        }
+        let was_empty = waiting.is_empty();
+        frame::encode_message(kind, request, header, payload, &mut waiting)?;
+        drop(waiting);
+        if was_empty {
+            queue.filled.notify_one();
+        }
+        Ok(())
+    }
+
+    /// The same for frames that are encoded already.
+    pub(super) fn send_encoded(&self, lane: Lane, frames: &[u8]) -> Result<(), SendError> {
+        let queue = self.queue(lane);
+        let mut waiting = queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() > MAX_WAITING {
+            return Err(SendError::SlowPeer);
+        }
+        waiting.extend_from_slice(frames);
+        drop(waiting);
+        queue.filled.notify_one();
+        Ok(())
+    }
+
+    /// Writes the lane's frames into its stream until the connection ends.
+    pub(super) async fn write(self, lane: Lane, mut stream: SendStream) {
+        let priority = if lane == Lane::Control { CONTROL_PRIORITY } else { TASK_PRIORITY };
+        // An error is a stream that has ended: the first write says so too.
+        drop(stream.set_priority(priority));
+        let queue = self.queue(lane);
+        loop {
+            let full = mem::take(&mut *queue.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+            if full.is_empty() {
+                queue.filled.notified().await;
+                continue;
+            }
+            self.0.traffic.sent.fetch_add(full.len() as u64, Ordering::Relaxed);
+            // The connection's end is reported by whoever reads from it.
+            if stream.write_chunk(full.freeze()).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// One frame in a stream of its own. A connection that ends meanwhile takes the frame with it, as it does those in lanes: the
+/// protocol sends what matters again.
+async fn send_large(to: Outgoing, head: Bytes, payload: Bytes) {
+    let Ok(mut stream) = to.connection().open_uni().await else { return };
+    drop(stream.set_priority(LARGE_PRIORITY));
+    to.0.traffic.sent.fetch_add((head.len() + payload.len()) as u64, Ordering::Relaxed);
+    if stream.write_all_chunks(&mut [head, payload]).await.is_ok() {
+        drop(stream.finish());
+        // Dropped sooner, the stream would be reset with its end still on the way.
+        drop(stream.stopped().await);
+    }
+}
+
+/// Frames as they come out of one stream.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    stream: RecvStream,
+    arrived: BytesMut,
+    decoder: Decoder,
+    traffic: Arc<Traffic>,
+}
+
+/// Why no frame came.
+#[derive(Debug)]
+pub(super) enum LaneEnd {
+    /// The stream or the connection ended.
+    Closed,
+    /// What came is no frame.
+    Malformed(FrameError),
+}
+
+impl Incoming {
+    pub(super) fn new(stream: RecvStream, max_frame_bytes: usize, traffic: Arc<Traffic>) -> Self {
+        Self { stream, arrived: BytesMut::new(), decoder: Decoder::new(max_frame_bytes), traffic }
+    }
+
+    /// The limit for frames that have not begun to arrive.
+    pub(super) fn allow(&mut self, max_frame_bytes: usize) {
+        self.decoder = Decoder::new(max_frame_bytes);
+    }
+
+    /// The next frame, waited for.
+    pub(super) async fn next(&mut self) -> Result<Frame, LaneEnd> {
+        loop {
+            if let Some(frame) = self.decoder.decode(&mut self.arrived).map_err(LaneEnd::Malformed)? {
+                return Ok(frame);
+            }
+            self.read().await?;
+        }
+    }
+
+    /// Waits for at least one frame and gives every frame that has come whole.
+    pub(super) async fn batch(&mut self, frames: &mut Vec<Frame>) -> Result<(), LaneEnd> {
+        while frames.is_empty() {
+            while let Some(frame) = self.decoder.decode(&mut self.arrived).map_err(LaneEnd::Malformed)? {
+                frames.push(frame);
+            }
+            if frames.is_empty() {
+                self.read().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn read(&mut self) -> Result<(), LaneEnd> {
+        match self.stream.read_chunk(usize::MAX, true).await {
+            Ok(Some(chunk)) => {
+                self.traffic.received.fetch_add(chunk.bytes.len() as u64, Ordering::Relaxed);
+                self.arrived.extend_from_slice(&chunk.bytes);
+                Ok(())
+            }
+            Ok(None) | Err(_) => Err(LaneEnd::Closed),
+        }
+    }
+}
+
+/// The frame that a stream of its own consists of; none when it is one that we may ignore.
+pub(super) async fn read_large(
+    mut stream: RecvStream,
+    max_frame_bytes: usize,
+    traffic: &Traffic,
+) -> Result<Option<Frame>, LaneEnd> {
+    // The length field is not part of the length.
+    let bytes = match stream.read_to_end(max_frame_bytes + 4).await {
+        Ok(bytes) => Bytes::from(bytes),
+        Err(quinn::ReadToEndError::TooLong) => {
+            return Err(LaneEnd::Malformed(FrameError::TooLong {
+                length: max_frame_bytes + 5,
+                limit: max_frame_bytes,
+            }));
+        }
+        Err(quinn::ReadToEndError::Read(_)) => return Err(LaneEnd::Closed),
+    };
+    traffic.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+    Decoder::new(max_frame_bytes).decode_alone(bytes).map_err(LaneEnd::Malformed)
+}
