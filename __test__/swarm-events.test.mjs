@@ -143,7 +143,7 @@ test('close: waiters get CLOSED, as does everything after; closing twice is fine
   await Promise.all(closed)
   for (const call of [
     () => c.submit({ kind: 'x' }), () => c.enqueue({ kind: 'x' }), () => c.result('x'), () => c.cancel('x'), () => c.publish('x', 1), () => c.drain(),
-    () => c.deadLetters(), () => c.retryDeadLetter('x'), () => c.developmentIdentity('x'), () => c.createJoinToken(), () => c.revoke('x'),
+    () => c.deadLetters(), () => c.retryDeadLetter('x'), () => c.developmentIdentity('x'), () => c.createJoinToken(),
   ]) await rejects(call, 'CLOSED')
   for (const call of [() => c.agents(), () => c.stats(), () => c.metrics(), () => c.task('x'), () => c.subscribe('x', () => {})]) throws(call, 'CLOSED')
   assert.equal(typeof c.id, 'string')

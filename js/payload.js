@@ -210,8 +210,7 @@ function assemble(writer) {
   out.writeUInt32LE(jsonBytes, 0)
   out.writeUInt32LE(views.length, 4)
   const jsonAt = HEAD_BYTES + views.length * ENTRY_BYTES
-  if (jsonBytes === json.length) out.latin1Write(json, jsonAt, jsonBytes)
-  else out.utf8Write(json, jsonAt, jsonBytes)
+  out.write(json, jsonAt, jsonBytes, jsonBytes === json.length ? 'latin1' : 'utf8')
   out.fill(0, jsonAt + jsonBytes, arraysAt)
   for (let k = 0, entry = HEAD_BYTES, at = arraysAt; k < views.length; k++, entry += ENTRY_BYTES) {
     const { type, view } = views[k]
@@ -249,7 +248,7 @@ function decode(bytes) {
 
   // Fewer characters cannot be nested too deep.
   if (jsonBytes > 2 * MAX_DEPTH) checkDepth(buffer, jsonAt, jsonAt + jsonBytes)
-  const text = buffer.utf8Slice(jsonAt, jsonAt + jsonBytes)
+  const text = buffer.toString('utf8', jsonAt, jsonAt + jsonBytes)
   // What is not UTF-8 has become that character, which may also have been there.
   if (text.includes('\ufffd') && !Buffer.from(text).equals(buffer.subarray(jsonAt, jsonAt + jsonBytes))) throw damaged('is not UTF-8')
   let value

@@ -4,15 +4,18 @@
 //! | --- | --- |
 //! | [`coordinator`] | accepts tasks, gives them to agents, keeps their outcomes |
 //! | [`agent`] | dials a coordinator and runs what it is given |
-//! | [`kinds`] | tasks that run without the application: the kernels |
+//! | `kinds` | tasks that run without the application: the kernels |
 //! | `lanes` | the streams of a connection |
 //! | `network` | the threads, sockets and settings of QUIC |
-//! | `metrics` | numbers for operators |
+//! | `metrics`, `http` | numbers for operators, and where they are read |
+//! | `dial_errors` | TLS alerts inside QUIC errors |
 
 pub mod agent;
 mod clock;
 pub mod coordinator;
+mod dial_errors;
 mod error;
+mod http;
 pub mod kinds;
 mod lanes;
 mod metrics;

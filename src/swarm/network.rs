@@ -211,8 +211,8 @@ impl ResetKeys {
     }
 }
 
-/// Writes a file that only its owner reads, whole or not at all.
-fn create_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes a file that only its owner reads, whole or not at all, and durable when it returns.
+pub(super) fn create_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let part = path.with_extension("part");
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);
@@ -221,5 +221,11 @@ fn create_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = options.open(&part)?;
     io::Write::write_all(&mut file, bytes)?;
     file.sync_all()?;
-    fs::rename(&part, path)
+    fs::rename(&part, path)?;
+    // The name is in the directory, which has to reach the disk as well; Windows has no such call.
+    #[cfg(unix)]
+    if let Some(directory) = path.parent() {
+        fs::File::open(directory)?.sync_all()?;
+    }
+    Ok(())
 }

@@ -9,5 +9,5 @@ mod live;
 mod schema;
 mod security;
 mod session;
-mod value;
 mod store;
+mod value;

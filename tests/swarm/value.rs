@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes};
 use midstreamer::protocol::value::{
-    ElementKind, Elements, Item, MAX_DEPTH, Node, Value, ValueError, encode, encode_undefined,
+    ElementKind, Elements, Item, MAX_DEPTH, MAX_VALUES, Node, Value, ValueError, encode, encode_undefined,
 };
 use proptest::prelude::*;
 use serde_json::Value as Json;
@@ -247,6 +247,15 @@ fn depth_is_limited_on_both_ways() {
         item = Item::List(vec![item]);
     }
     assert_eq!(encode(&item, LIMIT), Err(ValueError::TooDeep));
+}
+
+#[test]
+fn the_number_of_values_is_limited() {
+    let zeros = |count: usize| of_json(&format!("[0{}]", ",0".repeat(count - 1)));
+    assert!(Value::decode(&zeros(MAX_VALUES - 2)).is_ok());
+    assert_eq!(refused(zeros(MAX_VALUES)), ValueError::TooMany);
+    assert_eq!(refused(of_json(&format!("[{{}}{}]", ",{}".repeat(MAX_VALUES / 2)))), ValueError::TooMany);
+    assert!(Value::decode(&of_json(&format!("\"{}\"", ",[{".repeat(MAX_VALUES)))).is_ok());
 }
 
 #[test]

@@ -77,7 +77,7 @@ pub(super) struct AgentHeader<'a> {
     capabilities: Vec<&'a str>,
     connected_at: u64,
     last_seen_at: u64,
-    running: u32,
+    running: u64,
     completed: u64,
     failed: u64,
     rtt_ms: f64,

@@ -6,10 +6,10 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`kind`] | the numbers of the frames, their lanes and their senders |
-//! | [`code`] | the numbers of refusals, failures and reasons |
-//! | [`control`] | handshake, heartbeats, credit, cancellation, goodbye |
-//! | [`task`] | tasks, results, topics |
+//! | `kind` | the numbers of the frames, their lanes and their senders |
+//! | `code` | the numbers of refusals, failures and reasons |
+//! | `control` | handshake, heartbeats, credit, cancellation, goodbye |
+//! | `task` | tasks, results, topics |
 
 mod code;
 mod control;

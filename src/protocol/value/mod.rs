@@ -29,6 +29,10 @@ use serde_json::Value as Json;
 /// The most containers (lists and objects) inside one another.
 pub const MAX_DEPTH: usize = 512;
 
+/// The most values in the JSON of one that is decoded here: numbers in plain lists count, elements of typed arrays do not.
+/// A text of a few bytes becomes a hundred times as many in memory.
+pub const MAX_VALUES: usize = 1 << 21;
+
 /// A value that was checked in full.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Value {
@@ -97,6 +101,9 @@ pub enum ValueError {
     /// More than [`MAX_DEPTH`] containers inside one another.
     #[error("nested more than {MAX_DEPTH} deep")]
     TooDeep,
+    /// More than [`MAX_VALUES`] values outside of typed arrays.
+    #[error("more than {MAX_VALUES} values outside of typed arrays: send numbers in a Float64Array")]
+    TooMany,
     /// The JSON text is not JSON, or has a string with half a surrogate pair.
     #[error("not JSON: {reason}")]
     Json {
@@ -134,8 +141,8 @@ pub enum ValueError {
 }
 
 impl Value {
-    /// Checks and takes apart. The arrays share the memory of `bytes`; the JSON takes at most some fifty times the length of
-    /// its text.
+    /// Checks and takes apart. The arrays share the memory of `bytes`; what else there is takes tens to hundreds of bytes a
+    /// value, of which there are at most [`MAX_VALUES`].
     pub fn decode(bytes: &Bytes) -> Result<Self, ValueError> {
         let (text, arrays) = layout::take_apart(bytes)?;
         if text.is_empty() {
@@ -147,7 +154,7 @@ impl Value {
         }
         let text =
             std::str::from_utf8(text).map_err(|error| ValueError::Utf8 { valid: error.valid_up_to() })?;
-        check_depth(text)?;
+        check_shape(text)?;
         let json = parse(text).map_err(|error| ValueError::Json { reason: error.to_string() })?;
         let mut used = vec![false; arrays.len()];
         check_stand_ins(&json, &mut used)?;
@@ -172,20 +179,25 @@ fn parse(text: &str) -> Result<Json, serde_json::Error> {
     Ok(json)
 }
 
-/// Counts brackets outside of strings. Says nothing of text that is not JSON.
-fn check_depth(text: &str) -> Result<(), ValueError> {
-    let (mut depth, mut bytes) = (0usize, text.bytes());
+/// Counts brackets and commas outside of strings: every value but the first follows one. Says nothing of text that is not
+/// JSON.
+fn check_shape(text: &str) -> Result<(), ValueError> {
+    let (mut depth, mut values, mut bytes) = (0usize, 1usize, text.bytes());
     let mut quoted = false;
     while let Some(byte) = bytes.next() {
         match (quoted, byte) {
             (true, b'\\') => drop(bytes.next()),
             (_, b'"') => quoted = !quoted,
-            (false, b'[' | b'{') => depth += 1,
+            (false, b'[' | b'{') => (depth, values) = (depth + 1, values + 1),
             (false, b']' | b'}') => depth = depth.saturating_sub(1),
+            (false, b',') => values += 1,
             _ => {}
         }
         if depth > MAX_DEPTH {
             return Err(ValueError::TooDeep);
+        }
+        if values > MAX_VALUES {
+            return Err(ValueError::TooMany);
         }
     }
     Ok(())

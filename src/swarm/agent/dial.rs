@@ -5,6 +5,7 @@ use crate::protocol::frame::{HANDSHAKE_FRAME_BYTES, max_frame_bytes};
 use crate::protocol::messages::{Code, Lane};
 use crate::protocol::session::{self, VERSIONS, version_of};
 use crate::security::Refusal;
+use crate::swarm::dial_errors::{NO_APPLICATION_PROTOCOL, alert};
 use crate::swarm::error::{SwarmCode, SwarmError};
 use crate::swarm::lanes::{Incoming, LaneEnd, Outgoing};
 use crate::swarm::network;
@@ -116,7 +117,7 @@ pub(super) fn of_code(code: Code, message: String) -> SwarmError {
     SwarmError::new(code, message)
 }
 
-/// Why a connection ended. In QUIC a TLS alert is a transport error of 0x100 and the alert (RFC 9001, section 4.8).
+/// Why a connection ended.
 pub(super) fn of_connection(address: &str, error: &ConnectionError) -> SwarmError {
     let (code, message) = match error {
         ConnectionError::ApplicationClosed(closed) => {
@@ -130,13 +131,10 @@ pub(super) fn of_connection(address: &str, error: &ConnectionError) -> SwarmErro
         ConnectionError::TransportError(error) => (error.code, error.to_string()),
         other => return SwarmError::new(SwarmCode::Connection, format!("{address}: {other}")),
     };
-    let code = u64::from(code);
-    let alert = u8::try_from(code.wrapping_sub(0x100)).ok();
-    // 120: no protocol in common (ALPN).
-    let code = match alert.map(|alert| (alert, Refusal::of_alert(alert))) {
+    let code = match alert(code.into()).map(|alert| (alert, Refusal::of_alert(alert))) {
         Some((_, Some(Refusal::WrongRole | Refusal::OtherSwarm))) => SwarmCode::Forbidden,
         Some((_, Some(_))) => SwarmCode::Unauthenticated,
-        Some((120, None)) => SwarmCode::Protocol,
+        Some((NO_APPLICATION_PROTOCOL, None)) => SwarmCode::Protocol,
         _ => SwarmCode::Connection,
     };
     SwarmError::new(code, format!("{address}: {message}"))

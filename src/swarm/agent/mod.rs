@@ -16,7 +16,7 @@ pub use types::{AgentConfig, AgentEvent, AgentState, Handler, HandlerFailure, Wo
 
 use super::clock::Clock;
 use super::error::{SwarmCode, SwarmError};
-use super::kinds::Kinds;
+use super::kinds::{Kinds, Limits};
 use super::lanes::Traffic;
 use super::network::Network;
 use bytes::Bytes;
@@ -97,7 +97,7 @@ impl Agent {
             clock: Clock::new(),
             traffic: Arc::new(Traffic::default()),
             handler,
-            kinds: Kinds::new(),
+            kinds: Kinds::new(Limits::default()),
             listener,
             hub: Mutex::new(hub),
             changed: Notify::new(),

@@ -229,7 +229,6 @@ fn join(
                 connected_at: now,
                 key_exchange,
                 topics: HashSet::new(),
-                serial: peer.serial.to_string(),
                 announced: true,
             },
         );

@@ -55,8 +55,6 @@ pub(super) struct Session {
     pub(super) connected_at: Millis,
     pub(super) key_exchange: Arc<str>,
     pub(super) topics: HashSet<Arc<str>>,
-    /// Serial of the certificate, in hex.
-    pub(super) serial: String,
     /// Whether the program was told that it joined.
     pub(super) announced: bool,
 }
@@ -363,6 +361,15 @@ impl Hub {
             }
             Effect::Abandon { generation, .. } => self.end(generation, Code::Closed, "came back elsewhere"),
             Effect::Lost { generation, .. } => self.end(generation, Code::Timeout, "no heartbeat in time"),
+        }
+    }
+
+    /// Ends every session of an agent that is not welcome any more.
+    pub(super) fn expel(&self, agent: &str) {
+        for (&generation, session) in &self.sessions {
+            if &*session.agent == agent {
+                self.end(generation, Code::Unauthenticated, "the certificate was revoked");
+            }
         }
     }
 

@@ -6,11 +6,13 @@
 //! | [`hub`] | the ledger and everything that threads share |
 //! | [`committer`] | makes changes durable before their effects happen |
 //! | [`start`] | opens the store and the sockets |
+//! | [`refused`] | agents that were dropped for good |
 //! | [`connection`] | one agent's connection, from its handshake to its end |
 
 mod committer;
 mod connection;
 mod hub;
+mod refused;
 mod start;
 mod types;
 
@@ -21,6 +23,7 @@ pub use types::{
 
 use super::clock::Clock;
 use super::error::{SwarmCode, SwarmError};
+use super::http::Monitored;
 use super::lanes::Traffic;
 use super::metrics::Metrics;
 use super::network::Network;
@@ -33,6 +36,7 @@ use aws_lc_rs::digest;
 use bytes::Bytes;
 use committer::Committer;
 use hub::{Call, Hub, Life};
+use refused::Refused;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
@@ -67,8 +71,7 @@ struct Shared {
     hub: Mutex<Hub>,
     /// The ledger has an earlier deadline than the timer knows, or the coordinator was closed.
     timer: Notify,
-    /// A session has gone.
-    left: Notify,
+    refused: Mutex<Refused>,
 }
 
 impl Shared {
@@ -433,7 +436,31 @@ impl Coordinator {
 
     /// Prometheus text.
     pub fn metrics(&self) -> String {
-        self.0.metrics.text(&self.stats())
+        let failing = self.0.committer.as_ref().is_some_and(Committer::is_failing);
+        self.0.metrics.text(&self.stats(), failing)
+    }
+
+    /// Drops an agent now and refuses it from now on, whatever its certificate says; kept in the data directory where
+    /// there is one. `done` gets STORE when it could not be kept: then the agent is dropped, and refused by this process alone.
+    pub fn revoke(
+        &self,
+        agent_id: &str,
+        reason: &str,
+        done: impl FnOnce(Result<(), SwarmError>) + Send + 'static,
+    ) {
+        self.0.admission.revocations.refuse_id(agent_id);
+        tracing::warn!(agent = agent_id, reason, "agent revoked");
+        self.0.turn(|hub, _| hub.expel(agent_id));
+        let (shared, id) = (self.0.clone(), agent_id.to_owned());
+        let kept = Once::new(done);
+        let told = kept.clone();
+        // The file may be slow; the agent is gone already.
+        let thread = thread::Builder::new().name("midstreamer-revoke".to_owned()).spawn(move || {
+            kept.run(shared.refused.lock().unwrap_or_else(PoisonError::into_inner).add(&id));
+        });
+        if let Err(error) = thread {
+            told.run(Err(SwarmError::new(SwarmCode::Store, format!("no thread to keep it: {error}"))));
+        }
     }
 
     /// New handshakes use this identity; live connections stay.
@@ -498,6 +525,23 @@ impl Coordinator {
         });
         if let Err(error) = ended {
             tracing::error!(%error, "no thread to close the coordinator with");
+        }
+    }
+}
+
+impl Monitored for Coordinator {
+    fn metrics(&self) -> String {
+        self.metrics()
+    }
+
+    fn not_ready(&self) -> Option<&'static str> {
+        if self.0.committer.as_ref().is_some_and(Committer::is_failing) {
+            return Some("the task store refuses to commit");
+        }
+        match self.0.lock().life {
+            Life::Open => None,
+            Life::Draining => Some("draining"),
+            Life::Closed => Some("closed"),
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::committer::Committer;
 use super::connection;
 use super::hub::{Hub, Life};
+use super::refused::Refused;
 use super::{Coordinator, CoordinatorConfig, Listener, Shared};
 use crate::protocol::session::{VERSIONS, alpns};
 use crate::protocol::tasks::{Ledger, LedgerConfig};
@@ -12,6 +13,7 @@ use crate::security::{
 use crate::store::{MemoryStore, RedbStore, TaskStore};
 use crate::swarm::clock::Clock;
 use crate::swarm::error::{SwarmCode, SwarmError};
+use crate::swarm::http;
 use crate::swarm::lanes::Traffic;
 use crate::swarm::metrics::Metrics;
 use crate::swarm::network::{self, Network, Side};
@@ -77,6 +79,8 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
         None => Box::new(MemoryStore::new()),
     };
     let recovered = store.open()?;
+    let refused = Refused::open(config.data_dir.as_deref())?;
+    admission.revocations.replace([], refused.ids().map(str::to_owned));
     let (name, epoch) = (recovered.store, recovered.epoch);
     let clock = Clock::new();
     let ledger_config = LedgerConfig {
@@ -128,7 +132,7 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
         listener,
         hub: Mutex::new(hub),
         timer: Notify::new(),
-        left: Notify::new(),
+        refused: Mutex::new(refused),
     });
     if let Some(committer) = committer {
         let thread = committer.start(store, Arc::downgrade(&shared)).map_err(|error| {
@@ -140,6 +144,16 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
     network.spawn(connection::accept(endpoint, shared.clone()));
     // What the recovery itself decided, such as deadlines that passed meanwhile.
     shared.turn(|_, _| {});
+    if let Some(address) = http {
+        let served = http::serve(&network, address, Arc::new(Coordinator(shared.clone())));
+        let local = served.map_err(|error| {
+            // Nothing of a coordinator that was not started stays behind.
+            end(&shared, true, Duration::ZERO);
+            SwarmError::new(SwarmCode::Connection, format!("http {address}: {error}"))
+        })?;
+        // Set once, here.
+        drop(shared.http_address.set(local.to_string()));
+    }
     tracing::info!(id = shared.id, address = shared.address, epoch, "coordinator started");
     Ok(Coordinator(shared))
 }
@@ -231,6 +245,7 @@ pub(super) fn end(shared: &Arc<Shared>, first: bool, goodbye: Duration) {
             thread::sleep(Duration::from_millis(2));
         }
         shared.endpoint.close(quinn::VarInt::from_u32(0), b"the coordinator is closing");
+        shared.lock().life = Life::Closed;
         shared.timer.notify_one();
         let (sender, receiver) = std::sync::mpsc::channel();
         let endpoint = shared.endpoint.clone();

@@ -89,13 +89,8 @@ enum Pool {
 }
 
 impl Kinds {
-    /// With the limits by default, and nothing kept.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// With other limits.
-    pub fn with_limits(limits: Limits) -> Self {
+    /// With limits of its own, and nothing kept.
+    pub fn new(limits: Limits) -> Self {
         Self { limits, shards: Arc::default() }
     }
 

@@ -249,7 +249,7 @@ fn infinity_comes_back() {
 
 #[test]
 fn results_beyond_the_limit_are_refused_before_they_are_computed() {
-    let kinds = Kinds::with_limits(Limits { result_bytes: 800, ..Limits::default() });
+    let kinds = Kinds::new(Limits { result_bytes: 800, ..Limits::default() });
     let long = vec![0.5; 50_000];
     let sequences = |count: usize| Item::List(vec![long.as_slice().into(); count]);
     let matrix = |count| outcome(&kinds, "dtw.matrix", encoded(&object([("series", sequences(count))])));

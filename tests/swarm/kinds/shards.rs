@@ -59,7 +59,7 @@ fn a_shard_is_found_only_when_it_is_complete() {
 #[test]
 fn shards_that_were_not_needed_for_longest_make_room() {
     // A pattern of ten values counts for 240 bytes.
-    let kinds = Kinds::with_limits(Limits { held_bytes: 1000, ..Limits::default() });
+    let kinds = Kinds::new(Limits { held_bytes: 1000, ..Limits::default() });
     assert_eq!(put(&kinds, "huge", 5, 0, 5), Err(FailureCode::TooLarge));
     for id in ["a", "b", "c", "d"] {
         assert_eq!(put(&kinds, id, 1, 0, 1), Ok(1.0));
