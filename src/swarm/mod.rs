@@ -6,6 +6,7 @@
 //! | [`agent`] | dials a coordinator and runs what it is given |
 //! | `kinds` | tasks that run without the application: the kernels |
 //! | `lanes` | the streams of a connection |
+//! | [`logs`] | what is reported, for whoever listens |
 //! | `network` | the threads, sockets and settings of QUIC |
 //! | `metrics`, `http` | numbers for operators, and where they are read |
 //! | `dial_errors` | TLS alerts inside QUIC errors |
@@ -18,6 +19,7 @@ mod error;
 mod http;
 pub mod kinds;
 mod lanes;
+pub mod logs;
 mod metrics;
 mod network;
 mod once;

@@ -106,8 +106,9 @@ impl Committer {
                 changes.append(&mut turn.changes);
             }
             while let Err(error) = self.commit(store.as_mut(), &changes) {
-                tracing::error!(%error, "the task store refuses to commit");
                 let Some(shared) = shared.upgrade() else { return };
+                let _inside = shared.span.clone().entered();
+                tracing::error!(%error, "the task store refuses to commit");
                 self.withdraw(&shared, &mut turns, &mut changes, &error);
                 let waiting = self.lock();
                 if waiting.closed {

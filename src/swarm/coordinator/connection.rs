@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use tracing::Instrument;
 
 /// Handshakes that are computed at once. Each costs about a millisecond; the others wait in the socket.
 const MAX_HANDSHAKES: usize = 64;
@@ -52,7 +53,8 @@ pub(super) async fn accept(endpoint: quinn::Endpoint, shared: Arc<Shared>) {
         }
         let Ok(permit) = handshakes.clone().acquire_owned().await else { return };
         let shared = shared.clone();
-        tokio::spawn(async move {
+        let span = shared.span.clone();
+        let entering = async move {
             let connection = match timeout(HANDSHAKE, incoming).await {
                 Ok(Ok(connection)) => connection,
                 Ok(Err(error)) => return shared.metrics.handshake_failed(&error),
@@ -60,7 +62,8 @@ pub(super) async fn accept(endpoint: quinn::Endpoint, shared: Arc<Shared>) {
             };
             drop(permit);
             serve(connection, &shared).await;
-        });
+        };
+        tokio::spawn(entering.instrument(span));
     }
 }
 

@@ -17,13 +17,14 @@ mod start;
 mod types;
 
 pub use types::{
-    Accepted, AgentInfo, CoordinatorConfig, CoordinatorEvent, SwarmStats, TaskNotice, TaskRequest,
+    Accepted, AgentInfo, CoordinatorConfig, CoordinatorEvent, LogListener, SwarmStats, TaskNotice, TaskRequest,
     TaskResult, TaskState, TaskStateName, WaiterId,
 };
 
 use super::clock::Clock;
 use super::error::{SwarmCode, SwarmError};
 use super::http::Monitored;
+use super::logs::Subscription;
 use super::lanes::Traffic;
 use super::metrics::Metrics;
 use super::network::Network;
@@ -72,6 +73,10 @@ struct Shared {
     /// The ledger has an earlier deadline than the timer knows, or the coordinator was closed.
     timer: Notify,
     refused: Mutex<Refused>,
+    /// Everything that this coordinator logs is inside.
+    span: tracing::Span,
+    /// Where that goes.
+    _log: Option<Subscription>,
 }
 
 impl Shared {
@@ -81,6 +86,7 @@ impl Shared {
 
     /// One turn: see [`hub`].
     fn turn<T>(&self, act: impl FnOnce(&mut Hub, Millis) -> T) -> T {
+        let _inside = self.span.enter();
         let mut hub = self.lock();
         let before = hub.ledger.next_deadline();
         let now = self.clock.now();
@@ -448,6 +454,7 @@ impl Coordinator {
         reason: &str,
         done: impl FnOnce(Result<(), SwarmError>) + Send + 'static,
     ) {
+        let _inside = self.0.span.clone().entered();
         self.0.admission.revocations.refuse_id(agent_id);
         tracing::warn!(agent = agent_id, reason, "agent revoked");
         self.0.turn(|hub, _| hub.expel(agent_id));

@@ -14,6 +14,7 @@ use crate::store::{MemoryStore, RedbStore, TaskStore};
 use crate::swarm::clock::Clock;
 use crate::swarm::error::{SwarmCode, SwarmError};
 use crate::swarm::http;
+use crate::swarm::logs;
 use crate::swarm::lanes::Traffic;
 use crate::swarm::metrics::Metrics;
 use crate::swarm::network::{self, Network, Side};
@@ -23,6 +24,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+use tracing::Instrument;
 
 /// The id of a coordinator that was given none.
 const DEVELOPMENT_ID: &str = "coordinator";
@@ -54,6 +56,10 @@ pub(super) fn start(config: CoordinatorConfig, listener: Listener, started: Star
 }
 
 fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator, SwarmError> {
+    let instance = logs::instance();
+    let log = config.on_log.take().map(|listener| logs::subscribe(instance, listener));
+    let span = logs::span(instance);
+    let _inside = span.clone().entered();
     let listen = network::resolve("listen", &config.listen)?;
     let http = config.http.as_deref().map(|address| network::resolve("http", address)).transpose()?;
     let (identity, development) = match config.identity.take() {
@@ -133,6 +139,8 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
         hub: Mutex::new(hub),
         timer: Notify::new(),
         refused: Mutex::new(refused),
+        span: span.clone(),
+        _log: log,
     });
     if let Some(committer) = committer {
         let thread = committer.start(store, Arc::downgrade(&shared)).map_err(|error| {
@@ -140,8 +148,8 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
         })?;
         *shared.store_thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
     }
-    network.spawn(timer(shared.clone()));
-    network.spawn(connection::accept(endpoint, shared.clone()));
+    network.spawn(timer(shared.clone()).instrument(span.clone()));
+    network.spawn(connection::accept(endpoint, shared.clone()).instrument(span));
     // What the recovery itself decided, such as deadlines that passed meanwhile.
     shared.turn(|_, _| {});
     if let Some(address) = http {

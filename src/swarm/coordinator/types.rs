@@ -2,12 +2,15 @@
 
 use crate::protocol::{AgentId, Millis};
 use crate::security::Identity;
+use crate::swarm::logs::LogEntry;
 use bytes::Bytes;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// Takes the log of a coordinator; runs on any thread and must not block.
+pub type LogListener = Arc<dyn Fn(LogEntry) + Send + Sync>;
+
 /// How a coordinator is set up.
-#[derive(Debug)]
 pub struct CoordinatorConfig {
     /// `host:port` to listen on; port 0 takes a free one.
     pub listen: String,
@@ -33,6 +36,8 @@ pub struct CoordinatorConfig {
     pub max_retained_bytes: u64,
     /// `host:port` for metrics and health; off by default.
     pub http: Option<String>,
+    /// Takes its log; silent by default.
+    pub on_log: Option<LogListener>,
 }
 
 impl Default for CoordinatorConfig {
@@ -50,6 +55,7 @@ impl Default for CoordinatorConfig {
             result_retention_ms: 24 * 60 * 60 * 1000,
             max_retained_bytes: 256 << 20,
             http: None,
+            on_log: None,
         }
     }
 }
