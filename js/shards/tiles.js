@@ -97,6 +97,7 @@ class Tiles {
   /** Puts smaller tiles in place of one, that which is next of about a part of so many. */
   #cut(tile, parts) {
     const { a, b, c, d } = tile
+    this.costLeft -= this.cost(tile)
     if (tile.isTriangle) {
       const middle = between(a, b, 2)
       this.#put(a, middle, middle, b)
@@ -115,7 +116,9 @@ class Tiles {
 
   #put(a, b, c, d) {
     const tile = new Tile(a, b, c, d)
-    if (tile.pairs > 0) this.left.push(tile)
+    if (tile.pairs === 0) return
+    this.left.push(tile)
+    this.costLeft += this.cost(tile)
   }
 }
 
