@@ -1,12 +1,13 @@
 /**
- * Which of these strategies are the same bet? The signals of forty strategies over nineteen years are compared pair by
+ * Which of these strategies are the same bet? The signals of 41 strategies over nineteen years are compared pair by
  * pair by two agents, processes of their own: by what they say (longest common subsequence) and by what they earned
  * (dynamic time warping of their equity curves). Each matrix has the bits of the local function.
  *
  *   node examples/strategy-correlation.mjs
  *
- * Strategies that are invested most of the time agree most of the time, whatever they know. So each pair is set against the same
- * two strategies with one of them moved along in time, which keeps its habits and takes away what it has to do with the other.
+ * Strategies that are invested most of the time agree most of the time, whatever they know. So each pair is set against the
+ * same two moved along in time, each by another random number of days: they keep their habits and lose what they have to
+ * do with one another.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -39,6 +40,8 @@ for (const fast of AVERAGES) {
     signals.push(positions(bars.close, fast, slow).subarray(first))
   }
 }
+const random = seededRandom(7)
+const moved = Array.from({ length: SHIFTS }, () => signals.map((signal) => Uint8Array.from(rotated(signal, random))))
 /** What 1 became by holding the index on the days after a 1. */
 const equity = signals.map((signal) => {
   const curve = new Float64Array(signal.length).fill(1)
@@ -49,8 +52,6 @@ const equity = signals.map((signal) => {
   return curve
 })
 const size = names.length
-const random = seededRandom(7)
-const moved = Array.from({ length: SHIFTS }, () => signals.map((signal) => rotated(signal, random)))
 
 // ---------------------------------------------------------------------------------------------- the agents
 const directory = mkdtempSync(join(tmpdir(), 'midstreamer-'))
@@ -62,52 +63,50 @@ async function timed(name, work) {
   times.push([name, performance.now() - started])
   return result
 }
-let together, apart, curves
+/** Signals, the same moved along (once for each shift), and equity curves: a matrix each. */
+async function matrices(where, { lcsMatrix, dtwMatrix }) {
+  const all = []
+  for (const [at, list] of [signals, ...moved].entries())
+    all.push(await timed(`lcsMatrix${at === 0 ? '' : `, moved ${at}`}: ${where}`, () => lcsMatrix(list)))
+  all.push(await timed(`dtwMatrix: ${where}`, () => dtwMatrix(equity, MATRIX)))
+  return all
+}
+
+let found
 try {
   heading(`${size} strategies, ${bars.dates[first]} to ${bars.dates.at(-1)}`)
   coordinator = await Coordinator.start()
   const identities = []
   for (const id of ['agent-1', 'agent-2']) identities.push(writeIdentity(join(directory, id), await coordinator.developmentIdentity(id)))
   stopAgents = await startAgents(coordinator, identities)
-
-  together = await timed('lcsMatrix, two agents', () => coordinator.lcsMatrix(signals))
-  // All strategies and all the moved ones: the pairs of one with a moved other are what chance gives.
-  apart = await timed(`lcsMatrix with ${SHIFTS} rotations, two agents`, () => coordinator.lcsMatrix([...signals, ...moved.flat()]))
-  curves = await timed('dtwMatrix of equity, two agents', () => coordinator.dtwMatrix(equity, MATRIX))
+  found = await matrices('two agents', {
+    lcsMatrix: (sequences) => coordinator.lcsMatrix(sequences),
+    dtwMatrix: (series, options) => coordinator.dtwMatrix(series, options),
+  })
 } finally {
   await stopAgents?.()
   await coordinator?.close()
   rmSync(directory, { recursive: true, force: true })
 }
 
-const here = {
-  together: await timed('lcsMatrix, this process', () => lcsMatrix(signals)),
-  apart: await timed(`lcsMatrix with ${SHIFTS} rotations, this process`, () => lcsMatrix([...signals, ...moved.flat()])),
-  curves: await timed('dtwMatrix of equity, this process', () => dtwMatrix(equity, MATRIX)),
-}
-for (const [name, there] of Object.entries({ together, apart, curves })) {
-  const [a, b] = [there, here[name]].map(({ data }) => new BigUint64Array(data.buffer, data.byteOffset, data.length))
-  const differs = a.findIndex((bits, at) => bits !== b[at])
-  if (there.size !== here[name].size || differs >= 0) throw new Error(`${name}: the agents and this process disagree at ${differs}`)
+const bits = ({ data }) => new BigUint64Array(data.buffer, data.byteOffset, data.length)
+for (const [at, here] of (await matrices('this process', { lcsMatrix, dtwMatrix })).entries()) {
+  const [there, wanted] = [bits(found[at]), bits(here)]
+  const differs = wanted.findIndex((value, k) => value !== there[k])
+  if (there.length !== wanted.length || differs >= 0) throw new Error(`matrix ${at}: the agents and this process disagree at ${differs}`)
 }
 
 // ----------------------------------------------------------------------------------------- the same bets
-/** Mean similarity of a pair with one of the two moved along. */
-function chance(i, j) {
-  let sum = 0
-  for (let shift = 0; shift < SHIFTS; shift++) {
-    const start = size * (shift + 1)
-    sum += apart.data[i * apart.size + start + j] + apart.data[j * apart.size + start + i]
-  }
-  return sum / (2 * SHIFTS)
-}
+const [together, ...rest] = found
+const [curves, apart] = [rest.pop(), rest]
 const pairs = []
 for (let i = 0; i < size; i++) {
   for (let j = i + 1; j < size; j++) {
-    const [measured, expected] = [together.data[i * size + j], chance(i, j)]
+    const at = i * size + j
+    const [measured, expected] = [together.data[at], apart.reduce((sum, { data }) => sum + data[at] / SHIFTS, 0)]
     // 0: as by chance; 1: the same signals on every day.
     const agreement = expected < 1 ? (measured - expected) / (1 - expected) : 0
-    pairs.push({ i, j, measured, expected, agreement, distance: curves.data[i * size + j] })
+    pairs.push({ i, j, measured, expected, agreement, distance: curves.data[at] })
   }
 }
 pairs.sort((a, b) => b.agreement - a.agreement)
@@ -118,8 +117,6 @@ const row = ({ i, j, measured, expected, agreement, distance }) =>
   )
 console.log(dim(`\n  pair                                in common by chance agreement equity, DTW`))
 pairs.slice(0, 8).forEach(row)
-console.log(dim('  ...'))
-pairs.slice(-3).forEach(row)
 
 /** Strategies that hang together by pairs above the threshold. */
 const group = names.map((_, i) => i)
