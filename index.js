@@ -3,6 +3,7 @@
 
 const { MidstreamerError } = require('./js/errors.js')
 const native = require('./js/native.js')
+const authority = require('./js/authority.js')
 const cluster = require('./js/cluster.js')
 const dtw = require('./js/dtw.js')
 const elastic = require('./js/elastic.js')
@@ -35,6 +36,7 @@ module.exports.alignTimeframes = cluster.alignTimeframes
 module.exports.barycenter = cluster.barycenter
 module.exports.medoids = cluster.medoids
 module.exports.subsequenceSearch = subsequence.subsequenceSearch
+module.exports.CertificateAuthority = authority.CertificateAuthority
 module.exports.version = function version() {
   return { package: manifest.version, kernel: native.kernel(), threads: native.threads() }
 }

@@ -25,5 +25,6 @@ export const {
   barycenter,
   medoids,
   subsequenceSearch,
+  CertificateAuthority,
   version,
 } = midstreamer

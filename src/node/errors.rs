@@ -14,9 +14,12 @@ pub enum Code {
     TooLarge,
     Aborted,
     NotFound,
+    Expired,
+    Forbidden,
     Store,
     Corrupt,
     Schema,
+    Decrypt,
     Internal,
 }
 
@@ -30,9 +33,12 @@ impl AsRef<str> for Code {
             Self::TooLarge => "TOO_LARGE",
             Self::Aborted => "ABORTED",
             Self::NotFound => "NOT_FOUND",
+            Self::Expired => "EXPIRED",
+            Self::Forbidden => "FORBIDDEN",
             Self::Store => "STORE",
             Self::Corrupt => "CORRUPT",
             Self::Schema => "SCHEMA",
+            Self::Decrypt => "DECRYPT",
             Self::Internal => "INTERNAL",
         }
     }

@@ -20,6 +20,7 @@
 //! | [`library`] | pattern libraries |
 //! | [`library_file`] | pattern libraries in files |
 //! | [`cluster`] | neighbours, centres and representatives of many series |
+//! | [`authority`] | certificate authorities |
 //! | [`diagnostics`] | `version` and the test hooks |
 
 // What a reader needs is documented in index.d.ts; the macro makes more items than are written here, and it needs
@@ -29,6 +30,7 @@
 #![cfg_attr(test, allow(dead_code))]
 
 mod arguments;
+mod authority;
 mod cluster;
 mod diagnostics;
 mod dtw;
