@@ -139,7 +139,7 @@ impl Ledger {
 
     /// Tells the agent that has the task, if it is connected, to stop.
     pub(super) fn stop_lease(&mut self, task: TaskId, reason: CancelReason) {
-        let until = self.now + self.config.agent_timeout_ms;
+        let until = self.now + self.patience();
         let Some(Entry { place: Place::Leased { lease, .. }, .. }) = self.tasks.get(&task) else { return };
         let Some(agent) = &mut self.agents[lease.agent] else { return };
         let session = agent.session.as_mut().filter(|session| session.generation == lease.generation);
@@ -292,7 +292,7 @@ impl Ledger {
 
     /// The attempt has taken too long. Its agent is told to stop, and the task goes on when it has.
     pub(super) fn end_attempt(&mut self, task: TaskId, message: &str) {
-        let until = self.now + self.config.agent_timeout_ms;
+        let until = self.now + self.patience();
         let Some(Entry { place: Place::Leased { lease, .. }, .. }) = self.tasks.get_mut(&task) else {
             return;
         };
