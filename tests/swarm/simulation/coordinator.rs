@@ -225,9 +225,6 @@ impl World {
         }
         ledger.drain(&mut batch.changes, &mut batch.effects);
         batch.replies.extend(reply);
-        if std::env::var("TRACE").is_ok() {
-            println!("TR {} LEDGER {:?} {:?}", self.now, batch.changes, batch.effects);
-        }
         let next = ledger.next_deadline();
         if !batch.is_empty() {
             // What comes in during a commit goes into the next one, together.

@@ -175,6 +175,10 @@ impl World {
         while !self.is_settled() {
             assert!(self.now < patience, "tasks without an outcome: {:#?}", self.coordinator.counts());
             self.step();
+            // Somebody for every task: the first agent can do everything, and is started again when it is gone.
+            if !self.processes.iter().any(|process| process.agent == 0 && process.status == Status::Live) {
+                self.start_process(0);
+            }
         }
         self.check_end();
     }
@@ -232,9 +236,6 @@ impl World {
     }
 
     fn handle(&mut self, event: Event) {
-        if std::env::var("TRACE").is_ok() {
-            println!("TR {} {event:?}", self.now);
-        }
         match event {
             Event::Arrives { connection, to, frame } => {
                 let there = &self.connections[connection];
@@ -374,8 +375,6 @@ impl World {
                 self.handle(Event::ProcessContinues { process });
             }
         }
-        // Somebody for every task.
-        self.start_process(0);
     }
 
     fn is_settled(&self) -> bool {

@@ -93,7 +93,7 @@ impl Ledger {
             Phase::Queued { not_before, error } => (*not_before, error.clone()),
             _ => (self.now, None),
         };
-        let not_before = not_before.min(self.now + attempts::LONGEST_BACK_OFF_MS);
+        let not_before = not_before.min(self.now + attempts::back_off_ms(id, record.attempts));
         record.phase = Phase::Queued { not_before, error: None };
         let record = Arc::new(record);
         match phase {

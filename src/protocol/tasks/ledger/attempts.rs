@@ -8,11 +8,11 @@ use bytes::Bytes;
 const BACK_OFF_MS: u64 = 100;
 
 /// The longest that a failure is waited for.
-pub(super) const LONGEST_BACK_OFF_MS: u64 = 30_000;
+const LONGEST_BACK_OFF_MS: u64 = 30_000;
 
 /// How long a task waits after its attempts so far: between half of the step and the whole, told apart by the number
 /// of the task, so that tasks which failed together do not come back together.
-fn back_off_ms(task: TaskId, attempts: u32) -> u64 {
+pub(super) fn back_off_ms(task: TaskId, attempts: u32) -> u64 {
     let step = BACK_OFF_MS.saturating_mul(1 << attempts.saturating_sub(1).min(20)).min(LONGEST_BACK_OFF_MS);
     let dice = (task.0 ^ (u64::from(attempts) << 48)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
     step / 2 + step * dice / (2 << 32)
