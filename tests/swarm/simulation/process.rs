@@ -336,7 +336,8 @@ impl World {
 
     pub(super) fn handler_reports(&mut self, process: ProcessId, task: TaskId, fence: Fence) {
         let it = &self.processes[process];
-        if let Some(connection) = it.connection.filter(|_| it.running.contains(&(task, fence))) {
+        let told = it.running.contains(&(task, fence)) && it.bench.generation().is_some();
+        if let Some(connection) = it.connection.filter(|_| told) {
             self.send(connection, Side::Agent, Frame::Progress { task, fence });
         }
     }

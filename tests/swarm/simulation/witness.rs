@@ -43,9 +43,12 @@ impl Witness {
         let kept = effect.task().and_then(|task| store.tasks.get(&task));
         match effect {
             Effect::Assign { agent, fence, task, .. } => {
-                let kept = kept.unwrap_or_else(|| panic!("{:?} is sent without being durable", task.id));
-                assert!(kept.dispatches >= fence.attempt, "{:?}: its fence is not durable", task.id);
-                if kept.dispatches == fence.attempt
+                // It may have ended, and its retention too, in the same commit.
+                let forgotten = store.outcomes.contains_key(&task.id);
+                assert!(kept.is_some() || forgotten, "{:?} is sent without being durable", task.id);
+                let fenced = kept.is_none_or(|kept| kept.dispatches >= fence.attempt);
+                assert!(fenced, "{:?}: its fence is not durable", task.id);
+                if let Some(kept) = kept.filter(|kept| kept.dispatches == fence.attempt)
                     && let Phase::Leased { agent: holder, fence: kept, .. } = &kept.phase
                 {
                     assert_eq!((holder, kept), (agent, fence));
