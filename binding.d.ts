@@ -66,7 +66,7 @@ export declare class NativeCoordinator {
   /** `wake` is called when there is something to take. */
   constructor(wake: () => unknown)
   /** An empty certificate: a throw-away authority. An empty `data_dir`: in memory. An empty `http`: none. */
-  start(request: number, listen: string, certificate: string, privateKey: string, ca: string, dataDir: string, agentTimeoutMs: number, taskTimeoutMs: number, maxAttempts: number, maxQueued: number, maxAgents: number, maxMessageBytes: number, resultRetentionMs: number, maxRetainedBytes: number, http: string): void
+  start(request: number, listen: string, certificate: string, privateKey: string, ca: string, dataDir: string, agentTimeoutMs: number, taskTimeoutMs: number, maxAttempts: number, maxQueued: number, maxAgents: number, maxMessageBytes: number, resultRetentionMs: number, maxRetainedBytes: number, http: string, log: boolean): void
   /** Everything that has happened since the last call, up to a batch. */
   take(): Buffer | null
   /** Certificate, private key and CA. */

@@ -122,6 +122,8 @@ test('drain: the agent finishes what it has, others do the rest', async (t) => {
   await until(() => c.stats().running === 1)
   const drained = a.drain()
   await until(() => a.state === 'draining')
+  // The coordinator has heard of it once it has heard what was said after it.
+  await a.publish('barrier', 0)
   const queued = c.submit({ kind: 'job' })
   go.resolve('done')
   assert.equal((await waiting).agentId, 'agent-1')
@@ -158,12 +160,16 @@ test('close: waiters get CLOSED, as does everything after; closing twice is fine
 })
 
 test('closing an agent aborts its handlers, and others get its tasks', async (t) => {
+  const started = deferred()
   const stopped = deferred()
   const { coordinator: c, agent: a } = await swarm(t, {
-    job: (_, { signal }) => new Promise((resolve) => signal.addEventListener('abort', () => { stopped.resolve(signal.reason); resolve() })),
+    job: (_, { signal }) => {
+      started.resolve()
+      return new Promise((resolve) => signal.addEventListener('abort', () => { stopped.resolve(signal.reason); resolve() }))
+    },
   })
   const waiting = c.submit({ kind: 'job' })
-  await until(() => c.stats().running === 1)
+  await started.promise
   await a.close()
   coded('CLOSED')(await stopped.promise)
   await agent(t, c, 'agent-2', { job: () => 'other' })
@@ -210,4 +216,23 @@ test('connect: nobody there is CONNECTION, an abort is ABORTED, another address 
   await rejects(() => Agent.connect({ address: gone.address, identity, signal: AbortSignal.abort() }), 'ABORTED')
   const a = await agent(t, c, 'a', {}, { address: [gone.address, c.address] })
   assert.equal(a.state, 'connected')
+})
+
+test('onLog: entries of its own coordinator, with level, target and fields', async (t) => {
+  const entries = []
+  const others = []
+  const c = await coordinator(t, { onLog: (entry) => entries.push(entry) })
+  const other = await coordinator(t, { onLog: (entry) => others.push(entry) })
+  await agent(t, c, 'logged')
+  await until(() => entries.some((entry) => JSON.stringify(entry).includes('logged')))
+  for (const entry of entries) {
+    assert.deepEqual(Object.keys(entry).sort(), ['at', 'fields', 'level', 'message', 'target'])
+    assert.ok(['error', 'warn', 'info', 'debug'].includes(entry.level))
+    assert.ok(Math.abs(entry.at - Date.now()) < 60_000)
+    assert.match(entry.target, /^midstreamer/)
+    assert.equal(typeof entry.message, 'string')
+    assert.equal(typeof entry.fields, 'object')
+  }
+  await other.close()
+  assert.ok(!others.some((entry) => JSON.stringify(entry.fields).includes('logged')))
 })

@@ -123,10 +123,10 @@ test('close ends it with CLOSED', async (t) => {
   const c = await coordinator(t)
   for (const onError of ['throw', 'yield']) {
     const other = await coordinator(t)
-    const iterating = collect(other.map(tasks(100), { onError }))
+    const iterating = assert.rejects(collect(other.map(tasks(100), { onError })), coded('CLOSED'))
     await until(() => other.stats().queued > 0)
     await other.close()
-    await assert.rejects(iterating, coded('CLOSED'))
+    await iterating
   }
   throws(() => c.map(5), 'INVALID_ARGUMENT', 'tasks')
   throws(() => c.map('text'), 'INVALID_ARGUMENT', 'tasks')

@@ -124,7 +124,8 @@ test('dead letters are kept, and can be retried by hand', async (t) => {
   await c.retryDeadLetter(taskId)
   assert.equal((await c.result(taskId)).value, 7)
   assert.deepEqual(await c.deadLetters(), [])
-  await rejects(() => c.retryDeadLetter(taskId), 'NOT_FOUND')
+  await rejects(() => c.retryDeadLetter(taskId), 'INVALID_ARGUMENT', 'dead letter')
+  await rejects(() => c.retryDeadLetter('no such task'), 'NOT_FOUND')
 })
 
 test('task: queued, running with progress, completed', async (t) => {

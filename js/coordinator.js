@@ -114,7 +114,7 @@ class Coordinator {
       const { id, address, httpAddress } = await this.#inbox.ask((native, request) => native.start(
         request, options.listen, certificate, privateKey, ca, options.dataDir, options.agentTimeoutMs, options.taskTimeoutMs,
         options.maxAttempts, options.maxQueued, options.maxAgents, options.maxMessageBytes, options.resultRetentionMs,
-        options.maxRetainedBytes, options.http,
+        options.maxRetainedBytes, options.http, this.#onLog !== undefined,
       ))
       this.#id = id
       this.#address = address

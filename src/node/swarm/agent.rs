@@ -14,13 +14,15 @@ use napi::{Env, Error};
 use napi_derive::napi;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// An agent, and where it reports to.
 struct Open {
     outbox: Arc<Outbox>,
-    agent: OnceLock<Agent>,
+    /// From its first login until its end is known: what it holds is not to wait for the garbage collector.
+    agent: Mutex<Option<Agent>>,
     /// While the first login is under way.
     connecting: Mutex<Option<Connecting>>,
     ended: AtomicBool,
@@ -31,18 +33,29 @@ impl Ends for Open {
         self.outbox.shut();
         self.ended.store(true, Ordering::SeqCst);
         self.abort();
-        if let Some(agent) = self.agent.get() {
+        if let Some(agent) = self.agent() {
             agent.close(done);
         }
     }
 }
 
 impl Open {
+    fn agent(&self) -> Option<Agent> {
+        self.agent.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, agent: Option<Agent>) {
+        let before = mem::replace(&mut *self.agent.lock().unwrap_or_else(PoisonError::into_inner), agent);
+        // Outside the lock: this may be the last handle.
+        drop(before);
+    }
+
     fn connected(&self, request: f64, result: Result<Agent, SwarmError>) {
         let agent = match result {
-            Ok(agent) => self.agent.get_or_init(|| agent),
+            Ok(agent) => agent,
             Err(error) => return self.outbox.fail(request, &error),
         };
+        self.set(Some(agent.clone()));
         if self.ended.load(Ordering::SeqCst) {
             // The environment ended meanwhile.
             agent.close(|| ());
@@ -153,7 +166,7 @@ impl NativeAgent {
         let outbox = Outbox::new(&wake).map_err(|error| Error::new(Code::Internal, error.reason.clone()))?;
         let open = Arc::new(Open {
             outbox,
-            agent: OnceLock::new(),
+            agent: Mutex::default(),
             connecting: Mutex::new(None),
             ended: AtomicBool::new(false),
         });
@@ -219,13 +232,13 @@ impl NativeAgent {
 
     #[napi(catch_unwind)]
     pub fn state(&self) -> &'static str {
-        self.open.agent.get().map_or(AgentState::Connecting, Agent::state).as_str()
+        self.open.agent().map_or(AgentState::Connecting, |agent| agent.state()).as_str()
     }
 
     /// Asked immediately before a handler is called: false when its lease is over.
     #[napi(catch_unwind)]
     pub fn may_start(&self, token: f64) -> bool {
-        self.open.agent.get().is_some_and(|agent| agent.may_start(token as u64))
+        self.open.agent().is_some_and(|agent| agent.may_start(token as u64))
     }
 
     #[napi(catch_unwind)]
@@ -296,12 +309,14 @@ impl NativeAgent {
     #[napi(catch_unwind)]
     pub fn release(&self) {
         self.open.outbox.shut();
+        self.open.set(None);
+        drop(self.open.connecting.lock().unwrap_or_else(PoisonError::into_inner).take());
         environment::leave(self.ticket);
     }
 }
 
 impl NativeAgent {
-    fn agent(&self) -> Result<&Agent, Error<Code>> {
-        self.open.agent.get().ok_or_else(closed)
+    fn agent(&self) -> Result<Agent, Error<Code>> {
+        self.open.agent().ok_or_else(closed)
     }
 }

@@ -4,12 +4,13 @@ use super::super::arguments::{copy, natural};
 use super::super::errors::Code;
 use super::environment::{self, Ends};
 use super::headers::{
-    AcceptedHeader, AgentHeader, MessageHeader, NoticeHeader, ResultHeader, StateHeader, StatsHeader, json,
+    AcceptedHeader, AgentHeader, LogHeader, MessageHeader, NoticeHeader, ResultHeader, StateHeader,
+    StatsHeader, json,
 };
 use super::outbox::{Outbox, RecordType};
 use super::{closed, identity, optional, small, texts, thrown};
 use crate::swarm::coordinator::{
-    Accepted, CoordinatorConfig, CoordinatorEvent, TaskRequest, TaskResult, WaiterId,
+    Accepted, CoordinatorConfig, CoordinatorEvent, LogListener, TaskRequest, TaskResult, WaiterId,
 };
 use crate::swarm::{Coordinator, SwarmError};
 use bytes::Bytes;
@@ -17,14 +18,16 @@ use napi::bindgen_prelude::{BufferSlice, Function, Unknown};
 use napi::{Env, Error};
 use napi_derive::napi;
 use serde::Serialize;
+use std::mem;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A coordinator, and where it reports to.
 struct Open {
     outbox: Arc<Outbox>,
-    coordinator: OnceLock<Coordinator>,
+    /// From its start until its end is known: what it holds is not to wait for the garbage collector.
+    coordinator: Mutex<Option<Coordinator>>,
     ended: AtomicBool,
 }
 
@@ -32,18 +35,30 @@ impl Ends for Open {
     fn end(&self, done: Box<dyn FnOnce() + Send>) {
         self.outbox.shut();
         self.ended.store(true, Ordering::SeqCst);
-        if let Some(coordinator) = self.coordinator.get() {
+        if let Some(coordinator) = self.coordinator() {
             coordinator.close(done);
         }
     }
 }
 
 impl Open {
+    fn coordinator(&self) -> Option<Coordinator> {
+        self.coordinator.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, coordinator: Option<Coordinator>) {
+        let before =
+            mem::replace(&mut *self.coordinator.lock().unwrap_or_else(PoisonError::into_inner), coordinator);
+        // Outside the lock: this may be the last handle.
+        drop(before);
+    }
+
     fn started(&self, request: f64, result: Result<Coordinator, SwarmError>) {
         let coordinator = match result {
-            Ok(coordinator) => self.coordinator.get_or_init(|| coordinator),
+            Ok(coordinator) => coordinator,
             Err(error) => return self.outbox.fail(request, &error),
         };
+        self.set(Some(coordinator.clone()));
         if self.ended.load(Ordering::SeqCst) {
             // The environment ended meanwhile.
             coordinator.close(|| ());
@@ -86,6 +101,12 @@ fn report(outbox: &Outbox, event: CoordinatorEvent) {
     }
 }
 
+/// Log entries go there too.
+fn log_to(outbox: &Arc<Outbox>) -> LogListener {
+    let outbox = outbox.clone();
+    Arc::new(move |entry| outbox.offer(RecordType::Log, &LogHeader::from(&entry), &[]))
+}
+
 #[napi]
 pub struct NativeCoordinator {
     open: Arc<Open>,
@@ -98,7 +119,7 @@ impl NativeCoordinator {
     #[napi(constructor, catch_unwind)]
     pub fn new(env: &Env, wake: Function<'_, (), Unknown<'static>>) -> Result<Self, Error<Code>> {
         let outbox = Outbox::new(&wake).map_err(|error| Error::new(Code::Internal, error.reason.clone()))?;
-        let open = Arc::new(Open { outbox, coordinator: OnceLock::new(), ended: AtomicBool::new(false) });
+        let open = Arc::new(Open { outbox, coordinator: Mutex::default(), ended: AtomicBool::new(false) });
         let weak: std::sync::Weak<dyn Ends> = Arc::<Open>::downgrade(&open);
         let ticket = environment::enter(env, weak)?;
         Ok(Self { open, ticket })
@@ -123,6 +144,7 @@ impl NativeCoordinator {
         result_retention_ms: f64,
         max_retained_bytes: f64,
         http: String,
+        log: bool,
     ) -> Result<(), Error<Code>> {
         let some = |text: String| (!text.is_empty()).then_some(text);
         let identity =
@@ -160,6 +182,7 @@ impl NativeCoordinator {
             max_retained_bytes: optional("maxRetainedBytes", max_retained_bytes)?
                 .unwrap_or(defaults.max_retained_bytes),
             http: some(http),
+            on_log: log.then(|| log_to(&self.open.outbox)),
         };
         let (outbox, open) = (self.open.outbox.clone(), self.open.clone());
         Coordinator::start(config, Arc::new(move |event| report(&outbox, event)), move |result| {
@@ -334,13 +357,14 @@ impl NativeCoordinator {
     #[napi(catch_unwind)]
     pub fn release(&self) {
         self.open.outbox.shut();
+        self.open.set(None);
         environment::leave(self.ticket);
     }
 }
 
 impl NativeCoordinator {
-    fn coordinator(&self) -> Result<&Coordinator, Error<Code>> {
-        self.open.coordinator.get().ok_or_else(closed)
+    fn coordinator(&self) -> Result<Coordinator, Error<Code>> {
+        self.open.coordinator().ok_or_else(closed)
     }
 
     /// What is called with the outcome of a task.

@@ -1,7 +1,9 @@
 //! What the swarm tells, with the names that JavaScript knows.
 
 use crate::swarm::coordinator::{AgentInfo, SwarmStats, TaskNotice, TaskResult, TaskState};
+use crate::swarm::logs::LogEntry;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 /// `TaskResult` without its value, which is the payload.
 #[derive(Serialize)]
@@ -161,6 +163,27 @@ impl From<SwarmStats> for StatsHeader {
 pub(super) struct MessageHeader<'a> {
     pub topic: &'a str,
     pub from: &'a str,
+}
+
+#[derive(Serialize)]
+pub(super) struct LogHeader<'a> {
+    at: u64,
+    level: &'a str,
+    target: &'a str,
+    message: &'a str,
+    fields: &'a Map<String, Value>,
+}
+
+impl<'a> From<&'a LogEntry> for LogHeader<'a> {
+    fn from(entry: &'a LogEntry) -> Self {
+        Self {
+            at: entry.at,
+            level: entry.level,
+            target: entry.target,
+            message: &entry.message,
+            fields: &entry.fields,
+        }
+    }
 }
 
 /// JSON for a call that answers at once.
