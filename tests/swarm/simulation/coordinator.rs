@@ -123,7 +123,7 @@ impl World {
                 }
             }
         }
-        let wait = self.rng.u64(0..2_000);
+        let wait = self.rng.u64(0..=self.climate.restart_ms);
         self.after(wait, Event::CoordinatorStarts);
     }
 

@@ -206,7 +206,7 @@ impl World {
                     // A dead letter that was put back: its earlier attempts are of no use.
                     it.unacknowledged.retain(|(task, _)| *task != id);
                     assert!(it.bench.outstanding() <= it.most_slots as usize, "more tasks than slots");
-                    let wait = self.rng.u64(0..60);
+                    let wait = self.rng.u64(0..=self.climate.turn_ms);
                     self.after(wait, Event::Turn { process, task: id, fence });
                 }
                 Assigned::Duplicate | Assigned::Refused => {}

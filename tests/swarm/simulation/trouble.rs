@@ -6,7 +6,7 @@ use super::process::Status;
 use super::world::{AGENT_TIMEOUT_MS, Event, KINDS, World};
 use bytes::Bytes;
 use midstreamer::protocol::TaskId;
-use midstreamer::protocol::tasks::{Refusal, TaskSpec};
+use midstreamer::protocol::tasks::{Refusal, TaskSpec, TaskStatus};
 
 impl World {
     /// A caller does something, and comes back.
@@ -66,6 +66,9 @@ impl World {
         match self.coordinator.ledger_mut().enqueue(spec, digest, detached, now) {
             Ok(enqueued) => {
                 assert!(enqueued.deduplicated || before.queued < self.config.max_queued);
+                let status = self.coordinator.ledger().task(enqueued.task).map(|task| task.status);
+                let free = enqueued.deduplicated && status == Some(TaskStatus::Cancelled);
+                assert!(!free, "{key:?} still names {:?}, which was cancelled", enqueued.task);
                 self.after_turn_with(Some(Reply { enqueued, key }));
             }
             Err(refusal) => {

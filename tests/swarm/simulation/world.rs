@@ -88,6 +88,10 @@ pub(super) struct Climate {
     pub(super) caller_ms: u64,
     pub(super) duration_ms: u64,
     pub(super) hangs: bool,
+    /// The longest that a handler waits for its turn.
+    pub(super) turn_ms: u64,
+    /// The longest that the coordinator takes to start again.
+    pub(super) restart_ms: u64,
 }
 
 pub(super) struct World {
@@ -114,12 +118,14 @@ impl World {
             agents: rng.usize(1..=4),
             latency_ms: *rng.choice(&[1, 10, 60, 250]).unwrap(),
             repeats: if rng.bool() { 0.0 } else { 0.1 },
-            commit_ms: *rng.choice(&[0, 2, 20, 150]).unwrap(),
+            commit_ms: *rng.choice(&[0, 2, 20, 150, 700]).unwrap(),
             commit_fails: if rng.u8(0..4) == 0 { 0.1 } else { 0.0 },
             fault_ms: *rng.choice(&[150, 600, 2_500, 1_000_000]).unwrap(),
             caller_ms: *rng.choice(&[10, 50, 200]).unwrap(),
             duration_ms: 0,
             hangs: rng.bool(),
+            turn_ms: *rng.choice(&[1, 60, 900]).unwrap(),
+            restart_ms: *rng.choice(&[1, 100, 2_000]).unwrap(),
         };
         let climate = Climate { duration_ms: climate.caller_ms * steps, ..climate };
         let config = LedgerConfig {
