@@ -36,7 +36,8 @@ function fallback(what, value) {
 
 function checkKind(what, kind) {
   name(what, kind)
-  if (BUILT_IN.has(kind)) throw invalid(`${what}: ${show(kind)} is built in and runs without a handler`)
+  // Those with the prefix are for the coordinator's own work on the whole swarm.
+  if (BUILT_IN.has(kind) || kind.startsWith('midstreamer.')) throw invalid(`${what}: ${show(kind)} is built in and runs without a handler`)
   return kind
 }
 

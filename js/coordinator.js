@@ -5,6 +5,7 @@ const native = require('./native.js')
 const { Inbox, RECORD } = require('./inbox.js')
 const { Events, Topics } = require('./listeners.js')
 const { TaskMap } = require('./task-map.js')
+const shards = require('./shards.js')
 const { encode } = require('./payload.js')
 const { throwIfAborted } = require('./task.js')
 const { failure, invalid, show } = require('./errors.js')
@@ -238,6 +239,18 @@ class Coordinator {
   async rotateIdentity(newIdentity) {
     const parts = identity('identity', newIdentity)
     this.#inbox.now((native) => native.rotateIdentity(...parts))
+  }
+
+  async lcsMatrix(sequences, options) {
+    return await shards.lcsMatrix(this, sequences, options)
+  }
+
+  async dtwMatrix(series, options) {
+    return await shards.dtwMatrix(this, series, options)
+  }
+
+  async distribute(patterns, options) {
+    return await shards.distribute(this, patterns, options)
   }
 
   async drain(options) {

@@ -113,4 +113,4 @@ async function correlationMatrix(series, options) {
   })
 }
 
-module.exports = { dtw, dtwSync, dtwAlign, dtwBatch, dtwNearest, dtwMatrix, lagMatrix, correlationMatrix }
+module.exports = { dtw, dtwSync, dtwAlign, dtwBatch, dtwNearest, dtwMatrix, lagMatrix, correlationMatrix, MANY, DEFAULTS }

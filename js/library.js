@@ -4,39 +4,20 @@
 const path = require('node:path')
 const { setImmediate: nextTurn } = require('node:timers/promises')
 const native = require('./native.js')
-const { failure, fromNative, invalid, isArray, show } = require('./errors.js')
-const { readOptions, checksOf, oneOf, count, radius, bound, abortSignal } = require('./options.js')
-const { allocate, kindOf, toSeries, toSeriesList, toValues } = require('./series.js')
+const { failure, fromNative, invalid, show } = require('./errors.js')
+const { readOptions, checksOf } = require('./options.js')
+const { allocate, toSeries } = require('./series.js')
 const { toJson } = require('./json.js')
+const {
+  METRICS, NORMALIZATIONS, SHAPE, SHAPE_DEFAULTS, SEARCH, SEARCH_SYNC, SEARCH_DEFAULTS, readPatterns, checkIds, checkLength, endOf,
+} = require('./patterns.js')
 const { run, throwIfAborted } = require('./task.js')
-
-/** An instant that may be infinite: before or after everything. */
-function instant(name, value) {
-  if (typeof value === 'number' && !Number.isNaN(value)) return value
-  throw invalid(`${name} must be a number, in epoch milliseconds, got ${show(value)}`)
-}
-
-const METRICS = ['absolute', 'squared', 'euclidean']
-const NORMALIZATIONS = ['none', 'zscore', 'minmax']
-const SHAPE = checksOf({
-  length: count,
-  channels: count,
-  window: radius,
-  metric: oneOf(...METRICS),
-  normalize: oneOf(...NORMALIZATIONS),
-})
-const SEARCH_SYNC = checksOf({ k: count, maxDistance: bound, asOf: instant })
-const SEARCH = checksOf({ ...SEARCH_SYNC, signal: abortSignal })
 
 const FILE = checksOf({
   keyring(name) {
     throw invalid(`${name}: sealed files are not supported yet`)
   },
 })
-
-// -1 crosses for "no window", NaN for "no asOf".
-const SHAPE_DEFAULTS = Object.freeze({ channels: 1, window: -1, metric: 0, normalize: 0 })
-const SEARCH_DEFAULTS = Object.freeze({ k: 10, maxDistance: Infinity, asOf: NaN })
 
 const NO_HINTS = new Float64Array(0)
 
@@ -45,9 +26,6 @@ const MAX_HINTS = 64
 
 /** What follows the matches in a packed result: candidates, pruned, abandoned, computed, elapsed milliseconds. */
 const STATS = 5
-
-/** Half of a surrogate pair: no file and no peer could keep such an id as it is. */
-const ILL_FORMED = /\p{Surrogate}/u
 
 function filePath(name, value) {
   if (typeof value !== 'string' || value === '' || value.includes('\0')) throw invalid(`${name} must be a path, got ${show(value)}`)
@@ -123,12 +101,6 @@ function parseMeta(json, index) {
 /** What the stream matcher may do with a library; set by the class, for its fields are its own. */
 let inside
 
-/** The instant of meta.endsAt, NaN where there is none. */
-function endOf(meta) {
-  const endsAt = meta !== null && typeof meta === 'object' ? meta.endsAt : undefined
-  return Number.isFinite(endsAt) ? endsAt : NaN
-}
-
 class PatternLibrary {
   #native
   #shape
@@ -169,9 +141,9 @@ class PatternLibrary {
   }
 
   add(patterns) {
-    const { form, ids, metas, values, nameOf } = this.#read(patterns)
+    const { form, ids, metas, values, nameOf } = readPatterns(patterns, this.#row)
     // After everything was read: a getter of what was passed could have added the same id.
-    this.#checkIds(ids, nameOf)
+    checkIds(ids, nameOf, (id) => this.#byId.has(id))
     const endsAt = allocate('patterns', Float64Array, ids.length)
     for (let i = 0; i < ids.length; i++) endsAt[i] = endOf(metas[i])
     let first
@@ -184,90 +156,6 @@ class PatternLibrary {
       const entry = { id: ids[i], ordinal: first + i, meta: metas[i] }
       this.#byId.set(entry.id, entry)
       this.#byOrdinal.set(entry.ordinal, entry)
-    }
-  }
-
-  /** Everything that is to be added, checked but for the values themselves, which the addon reads. */
-  #read(patterns) {
-    if (isArray(patterns)) return this.#readList(patterns)
-    if (patterns === null || typeof patterns !== 'object' || isArray(patterns) === undefined || kindOf(patterns) !== undefined) {
-      throw invalid(`patterns must be { id, values }, an array of them, or { ids, data }, got ${show(patterns)}`)
-    }
-    // Other fields are the caller's own, also one that is called data.
-    const isBlock = 'ids' in patterns || ('data' in patterns && !('values' in patterns))
-    return isBlock ? this.#readBlock(patterns) : this.#readOne(patterns)
-  }
-
-  #readOne(pattern) {
-    const { id, values, meta } = pattern
-    const own = toSeries('pattern.values', values)
-    this.#checkLength('pattern.values', own.length)
-    const metas = [toJson(() => 'pattern.meta', meta)]
-    return { form: native.PatternForm.One, ids: [id], metas, values: own, nameOf: () => 'pattern.id' }
-  }
-
-  #readList(patterns) {
-    const ids = new Array(patterns.length)
-    const metas = new Array(patterns.length)
-    const rows = new Array(patterns.length)
-    for (let i = 0; i < ids.length; i++) {
-      const pattern = patterns[i]
-      if (pattern === null || typeof pattern !== 'object' || isArray(pattern) !== false) {
-        throw invalid(`patterns[${i}] must be { id, values }, got ${i in patterns ? show(pattern) : 'a hole'}`)
-      }
-      const { id, values, meta } = pattern
-      ids[i] = id
-      rows[i] = values
-      metas[i] = toJson(() => `patterns[${i}].meta`, meta)
-    }
-    const rowName = (i) => `patterns[${i}].values`
-    const { values } = toSeriesList('patterns', rows, (length, i) => this.#checkLength(rowName, length, i), rowName)
-    return { form: native.PatternForm.List, ids, metas, values, nameOf: (i) => `patterns[${i}].id` }
-  }
-
-  #readBlock(block) {
-    const { ids: names, data, meta } = block
-    if (!isArray(names)) throw invalid(`block.ids must be an array of strings, got ${show(names)}`)
-    const kind = kindOf(data)
-    if (kind !== 'Float64Array' && kind !== 'Float32Array') {
-      throw invalid(`block.data must be a Float64Array or a Float32Array, got ${show(data)}`)
-    }
-    if (meta !== undefined && !isArray(meta)) throw invalid(`block.meta must be an array, got ${show(meta)}`)
-    const size = names.length
-    if (meta !== undefined && meta.length !== size) {
-      throw failure('LENGTH_MISMATCH', `block.meta holds ${meta.length} items and block.ids ${size}`)
-    }
-    const values = toValues('block.data', data)
-    if (values.length !== size * this.#row) {
-      throw failure('LENGTH_MISMATCH',
-        `block.data holds ${values.length} values, block.ids ${size} ids of patterns of ${this.#row} values`)
-    }
-    const ids = new Array(size)
-    const metas = new Array(size)
-    for (let i = 0; i < size; i++) {
-      ids[i] = names[i]
-      metas[i] = meta === undefined ? undefined : toJson(() => `block.meta[${i}]`, meta[i])
-    }
-    return { form: native.PatternForm.Block, ids, metas, values, nameOf: (i) => `block.ids[${i}]` }
-  }
-
-  #checkLength(name, length, index) {
-    if (length === this.#row) return
-    const named = typeof name === 'function' ? name(index) : name
-    throw failure('LENGTH_MISMATCH', `${named} holds ${length} values, the library's patterns have ${this.#row}`)
-  }
-
-  /** Strings that neither the library has nor the call twice. */
-  #checkIds(ids, nameOf) {
-    const seen = ids.length > 1 ? new Set() : undefined
-    for (let i = 0; i < ids.length; i++) {
-      const id = ids[i]
-      if (typeof id !== 'string') throw invalid(`${nameOf(i)} must be a string, got ${show(id)}`)
-      if (ILL_FORMED.test(id)) throw invalid(`${nameOf(i)} is not well-formed Unicode: ${show(id)}`)
-      if (this.#byId.has(id)) throw invalid(`${nameOf(i)}: the library has a pattern ${show(id)} already`)
-      if (seen === undefined) continue
-      if (seen.has(id)) throw invalid(`${nameOf(i)}: the id ${show(id)} occurs twice`)
-      seen.add(id)
     }
   }
 
@@ -302,7 +190,7 @@ class PatternLibrary {
     const o = readOptions(options, SEARCH, SEARCH_DEFAULTS, 'PatternLibrary.search')
     throwIfAborted(o.signal)
     const values = toSeries('query', query)
-    this.#checkLength('query', values.length)
+    checkLength('query', values.length, this.#row)
     const removed = new Map()
     this.#searches.add(removed)
     try {
@@ -318,7 +206,7 @@ class PatternLibrary {
   searchSync(query, options) {
     const o = readOptions(options, SEARCH_SYNC, SEARCH_DEFAULTS, 'PatternLibrary.searchSync')
     const values = toSeries('query', query)
-    this.#checkLength('query', values.length)
+    checkLength('query', values.length, this.#row)
     const found = this.#find(values, o.k, o.maxDistance, o.asOf, NO_HINTS)
     return this.#matches(this.#out, 0, found, undefined)
   }

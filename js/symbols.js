@@ -70,4 +70,4 @@ async function lcss(a, b, options) {
   return await run(o, 1, (job) => native.lcss(x, y, o.epsilon, o.window, job))
 }
 
-module.exports = { lcs, lcsSync, lcsAlign, lcsMatrix, levenshtein, lcss }
+module.exports = { lcs, lcsSync, lcsAlign, lcsMatrix, levenshtein, lcss, MATRIX, DEFAULTS }

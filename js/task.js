@@ -45,15 +45,19 @@ function unwatch(signal, job) {
  * Calls `start(job)`, a function of the addon that returns a promise, and waits. With `onProgress`, `total` is the
  * number of units that the work counts. `await` everywhere, even before return: it keeps the caller in the stack.
  */
-async function run({ signal, onProgress }, total, start) {
-  if (signal === undefined && onProgress === undefined) {
+async function run(options, total, start) {
+  if (options.signal === undefined && options.onProgress === undefined) {
     try {
       return await start(undefined)
     } catch (error) {
       throw fromNative(error)
     }
   }
-  const job = new native.Job()
+  return await follow(options, total, new native.Job(), start)
+}
+
+/** The same for a job of another make: `cancel()` asks it to stop, `done` says how far it is. */
+async function follow({ signal, onProgress }, total, job, start) {
   const progress = onProgress === undefined ? undefined : new Progress(job, total, onProgress, signal)
   // Settles at once when the signal aborts: the work itself may still be waiting for a thread, behind somebody else's.
   let left
@@ -154,4 +158,4 @@ class Progress {
   }
 }
 
-module.exports = { run, throwIfAborted, aborted, watch, unwatch }
+module.exports = { run, follow, throwIfAborted, aborted, watch, unwatch }
