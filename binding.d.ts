@@ -105,6 +105,7 @@ export declare class NativeCoordinator {
   stats(): string
   metrics(): string
   rotateIdentity(certificate: string, privateKey: string, ca: string): void
+  revoke(request: number, agentId: string, reason: string): void
   drain(request: number, timeoutMs: number): void
   /** Closes it; the answer comes when its socket, threads and store are gone. */
   close(request: number): void

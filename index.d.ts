@@ -1011,6 +1011,8 @@ export class Coordinator {
   on(event: 'taskFailed' | 'taskRetried', listener: (task: { taskId: string; kind: string; attempts: number; error: string }) => void): this
   off(event: string, listener: (...args: never[]) => void): this
 
+  /** Drops the agent now and refuses it from now on. STORE when that could not be kept. */
+  revoke(agentId: string, reason?: string): Promise<void>
   /** New handshakes use the identity, live connections stay. FORBIDDEN without an identity of its own. */
   rotateIdentity(identity: Identity): Promise<void>
 
