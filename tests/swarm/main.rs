@@ -11,3 +11,4 @@ mod security;
 mod session;
 mod store;
 mod value;
+mod simulation;
