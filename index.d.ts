@@ -1089,6 +1089,11 @@ export class Agent {
    * UNAUTHENTICATED (the certificate is not trusted, or has expired), FORBIDDEN, PROTOCOL
    */
   static connect(options: AgentOptions): Promise<Agent>
+  /**
+   * Exchanges a join token for an identity. No coordinator of this version hands out join tokens, so this rejects with
+   * FORBIDDEN; have `CertificateAuthority.issue` make the identity.
+   */
+  static enroll(options: { address: string; token: string; agentId: string }): Promise<Identity>
   /** From its certificate. */
   readonly id: string
   readonly state: 'connecting' | 'connected' | 'reconnecting' | 'draining' | 'closed'
