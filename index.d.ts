@@ -865,11 +865,19 @@ export interface AgentInfo {
   id: string
   type: string
   capabilities: string[]
+  /** `metadata` of `Agent.connect`. */
+  metadata: Record<string, string>
+  /** Name and version of the agent's program. */
+  software: string
   connectedAt: number
   lastSeenAt: number
   running: number
   completed: number
   failed: number
+  /** Running tasks for each slot, by its last heartbeat: 1 is full. */
+  load: number
+  /** Resident memory of its process, by its last heartbeat; 0 where its system does not tell. */
+  memoryBytes: number
   rttMs: number
   remoteAddress: string
   transport: 'quic' | 'websocket'
@@ -1089,6 +1097,11 @@ export class Agent {
    * UNAUTHENTICATED (the certificate is not trusted, or has expired), FORBIDDEN, PROTOCOL
    */
   static connect(options: AgentOptions): Promise<Agent>
+  /**
+   * Exchanges a join token for an identity. No coordinator of this version hands out join tokens, so this rejects with
+   * FORBIDDEN; have `CertificateAuthority.issue` make the identity.
+   */
+  static enroll(options: { address: string; token: string; agentId: string }): Promise<Identity>
   /** From its certificate. */
   readonly id: string
   readonly state: 'connecting' | 'connected' | 'reconnecting' | 'draining' | 'closed'

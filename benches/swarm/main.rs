@@ -15,8 +15,8 @@ use midstreamer::swarm::Coordinator;
 use midstreamer::swarm::coordinator::{CoordinatorConfig, TaskRequest};
 use peer::Peer;
 use std::io::{self, Write};
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 use std::{env, fs, process};
 
@@ -122,7 +122,8 @@ fn latency(out: &mut impl Write, swarm: &Swarm, echo: &mut Echo) -> io::Result<(
     let mut of = [const { Vec::new() }; 6];
     for _ in 0..ROUNDS {
         let mut ours: Vec<Duration> = (0..ROUND_TRIPS).map(|_| swarm.round_trip()).collect();
-        let mut control = (0..ROUND_TRIPS).map(|_| echo.round_trip()).collect::<io::Result<Vec<Duration>>>()?;
+        let mut control =
+            (0..ROUND_TRIPS).map(|_| echo.round_trip()).collect::<io::Result<Vec<Duration>>>()?;
         let (took, mut loaded) = swarm.many(THROUGHPUT_TASKS / ROUNDS);
         let found = [
             percentile(&mut ours, 0.5),
@@ -139,7 +140,12 @@ fn latency(out: &mut impl Write, swarm: &Swarm, echo: &mut Echo) -> io::Result<(
     let [p50, p99, tcp50, tcp99, loaded, rate] = of.map(|mut values| median(&mut values));
     writeln!(out, "\n{PAYLOAD} bytes, medians of {ROUNDS} rounds")?;
     writeln!(out, "one in flight: p50 {p50:.0} us, p99 {p99:.0} us")?;
-    writeln!(out, "TCP echo:      p50 {tcp50:.0} us, p99 {tcp99:.0} us; ours / TCP: p50 {:.2}, p99 {:.2}", p50 / tcp50, p99 / tcp99)?;
+    writeln!(
+        out,
+        "TCP echo:      p50 {tcp50:.0} us, p99 {tcp99:.0} us; ours / TCP: p50 {:.2}, p99 {:.2}",
+        p50 / tcp50,
+        p99 / tcp99
+    )?;
     writeln!(out, "{IN_FLIGHT} in flight: {rate:.0} tasks/s, p50 {loaded:.0} us")
 }
 
@@ -187,7 +193,10 @@ fn durability(out: &mut impl Write) -> io::Result<()> {
 fn table_is_wanted() -> bool {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let has = |name: &str| arguments.iter().any(|argument| argument == name);
-    has("--bench") && !has("--test") && !has("--list") && arguments.iter().all(|argument| argument.starts_with('-'))
+    has("--bench")
+        && !has("--test")
+        && !has("--list")
+        && arguments.iter().all(|argument| argument.starts_with('-'))
 }
 
 fn main() -> io::Result<()> {

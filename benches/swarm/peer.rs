@@ -14,7 +14,8 @@ use std::{env, process};
 pub(crate) const KIND: &str = "echo";
 
 const ROLE: &str = "MIDSTREAMER_BENCH_PEER";
-const IDENTITY: [&str; 3] = ["MIDSTREAMER_BENCH_CERTIFICATE", "MIDSTREAMER_BENCH_KEY", "MIDSTREAMER_BENCH_CA"];
+const IDENTITY: [&str; 3] =
+    ["MIDSTREAMER_BENCH_CERTIFICATE", "MIDSTREAMER_BENCH_KEY", "MIDSTREAMER_BENCH_CA"];
 
 /// A child process; it ends with its standard input, and with this.
 pub(crate) struct Peer(Child);
@@ -29,7 +30,8 @@ impl Peer {
 
     /// An agent that echoes, with so many slots.
     pub(crate) fn agent(coordinator: &Coordinator, slots: usize) -> Self {
-        let identity = coordinator.development_identity("bench").expect("the coordinator has no identity of its own");
+        let identity =
+            coordinator.development_identity("bench").expect("the coordinator has no identity of its own");
         let texts = [identity.certificate(), identity.private_key(), identity.ca()];
         let mut variables: Vec<(&str, String)> =
             IDENTITY.into_iter().zip(texts.into_iter().map(str::to_owned)).collect();
