@@ -417,7 +417,10 @@ impl Workbench {
 
     /// Does what is due, at [`Workbench::next_deadline`].
     pub fn tick(&mut self, now: Millis) {
-        while let Some((_, task, fence)) = self.stopping.pop_front_if(|(until, ..)| *until <= now) {
+        while let Some((until, task, fence)) = self.stopping.front().copied()
+            && until <= now
+        {
+            self.stopping.pop_front();
             if let Some(State::Stopping) = self.held.get(&(task, fence)) {
                 self.stopped(task, fence);
             }
