@@ -62,6 +62,17 @@ export declare class NativeAgent {
   release(): void
 }
 
+/** An open authority. */
+export declare class NativeAuthority {
+  get certificate(): string
+  get fingerprint(): string
+  /** `valid_ms` is 0 for the usual. */
+  issue(id: string, role: string, hosts: Array<string>, validMs: number, agentTypes?: Array<string> | undefined | null, kinds?: Array<string> | undefined | null, topics?: Array<string> | undefined | null, databases?: Array<string> | undefined | null): Promise<NativeIdentity>
+  revoke(idOrSerial: string, reason?: string | undefined | null): Promise<void>
+  /** Those that were revoked are among them. */
+  list(): Promise<Array<NativeCertificate>>
+}
+
 export declare class NativeCoordinator {
   /** `wake` is called when there is something to take. */
   constructor(wake: () => unknown)
@@ -94,6 +105,7 @@ export declare class NativeCoordinator {
   stats(): string
   metrics(): string
   rotateIdentity(certificate: string, privateKey: string, ca: string): void
+  revoke(request: number, agentId: string, reason: string): void
   drain(request: number, timeoutMs: number): void
   /** Closes it; the answer comes when its socket, threads and store are gone. */
   close(request: number): void
@@ -206,11 +218,39 @@ export declare enum MatrixKind {
 
 export declare function medoids(values: Float64Array, ends: Float64Array, k: number, seed: number, metric: number, window: number, normalize: number, maxDistance: number, channels: number, job?: Job | undefined | null): Promise<SeriesMedoids>
 
+/** A line of the register. */
+export interface NativeCertificate {
+  serial: string
+  id: string
+  role: string
+  /** In milliseconds since the Unix epoch, as `revokedAt`. */
+  notAfter: number
+  revokedAt?: number
+  reason?: string
+  agentTypes?: Array<string>
+  kinds?: Array<string>
+  topics?: Array<string>
+  databases?: Array<string>
+}
+
+/** What was issued; PEM texts. */
+export interface NativeIdentity {
+  certificate: string
+  privateKey: string
+  ca: string
+  serial: string
+  /** In milliseconds since the Unix epoch. */
+  notAfter: number
+}
+
 /** The nearest candidates as two arrays: a hundred thousand objects would take the JavaScript thread a while to make. */
 export interface NearestCandidates {
   indices: Float64Array
   distances: Float64Array
 }
+
+/** `valid_days` is 0 for the usual. */
+export declare function openAuthority(directory: string, name: string | undefined | null, validDays: number, passphrase?: Uint8Array | undefined | null): Promise<NativeAuthority>
 
 /** For the package's own tests, unreachable through the public entry points: panics in a synchronous call. */
 export declare function panicForTest(): void

@@ -641,6 +641,128 @@ export function medoids(
   options?: DtwOptions & Progress & { seed?: number },
 ): Promise<{ medoids: Uint32Array; assignment: Uint32Array; inertia: number }>
 
+// -------------------------------------------------------------------------------------------------- security
+/**
+ * Who a member of a swarm is, as three PEM texts: its certificate, the private key of that, and the certificate of the
+ * authority that it trusts. Texts, never paths: they can come from a file, a secret store or an environment variable.
+ */
+export interface Identity {
+  /** The certificate, and intermediate ones after it, if any. */
+  certificate: string
+  /** PKCS#8 or SEC 1, not encrypted. Keep it secret: whoever has it is this member. */
+  privateKey: string
+  /** The authorities to trust; more than one while a root is being replaced. */
+  ca: string
+}
+
+/** What a member is: a coordinator listens, an agent dials, a peer (an AgentDB node that listens) does both. */
+export type Role = 'coordinator' | 'agent' | 'peer'
+
+/**
+ * What an identity may do. Kept by the authority, not in the certificate, and checked for each message. A list that is
+ * omitted allows everything of the role; an empty one allows nothing.
+ */
+export interface Grants {
+  /** As what an agent may register. */
+  agentTypes?: string[]
+  /** Which kinds of task it may be given. */
+  kinds?: string[]
+  /** To which topics it may publish and subscribe. */
+  topics?: string[]
+  /** Which databases it may replicate. */
+  databases?: string[]
+}
+
+/** A new identity, and where it stands in the register of its authority. */
+export interface IssuedIdentity extends Identity {
+  id: string
+  role: Role
+  /** In hexadecimal, lower case: what `revoke` takes. */
+  serial: string
+  /** Its end, in epoch milliseconds; a whole second. */
+  notAfter: number
+}
+
+/** A certificate in the register of an authority. */
+export interface IssuedCertificate {
+  serial: string
+  id: string
+  role: Role
+  notAfter: number
+  revoked: boolean
+  grants: Grants
+}
+
+/** A certificate that was taken back. */
+export interface RevokedCertificate {
+  serial: string
+  id: string
+  /** When it was revoked, in epoch milliseconds. */
+  at: number
+  reason?: string
+}
+
+/**
+ * Issues the identities of a swarm and takes them back: a P-256 key in a directory, and a register of every certificate
+ * it signed. Any number of processes may open the same directory; their changes take turns.
+ *
+ * A member is named in its certificate by one SPIFFE name, `spiffe://<name>.midstreamer/swarm/<name>/<role>/<id>`, and
+ * that is all that is ever believed about who it is.
+ *
+ * @example
+ * const authority = await CertificateAuthority.open('./authority', { name: 'desk', passphrase: process.env.CA_PASSPHRASE })
+ * const identity = await authority.issue({ id: 'worker-1', role: 'agent' })
+ */
+export class CertificateAuthority {
+  private constructor()
+
+  /**
+   * Opens the authority of a directory, or makes one there. On Unix the directory has to have the permissions 0700 and
+   * its files 0600; anything wider is refused. On Windows the access list of the parent directory applies.
+   *
+   * @param options `name` of the swarm: 1 to 64 characters of A-Z, a-z, 0-9, '.', '-' and '_', default 'swarm'; of an
+   * authority that exists it has to be its name. `validDays`: an integer from 1 to 36,500, default 3,650; only used
+   * when it is made. `passphrase` encrypts the key (AES-256-GCM-SIV, PBKDF2), and opens it again
+   * @throws (rejects) MidstreamerError INVALID_ARGUMENT; FORBIDDEN when others can read the directory or a file in it;
+   * DECRYPT for a wrong or missing passphrase, or one where none was set; CORRUPT for damaged files; STORE when the
+   * system refuses
+   */
+  static open(directory: string, options?: { name?: string; validDays?: number; passphrase?: string | Uint8Array }): Promise<CertificateAuthority>
+
+  /** Its own certificate, in PEM: the `ca` of the identities that it issues. */
+  readonly certificate: string
+
+  /** SHA-256 of its own certificate, in hexadecimal, lower case. */
+  readonly fingerprint: string
+
+  /**
+   * Makes a key and a certificate for it. The private key is kept nowhere else. When the promise resolves, the
+   * certificate is in the register for good.
+   *
+   * @param request `id`: 1 to 128 characters of A-Z, a-z, 0-9, '.', '-' and '_'; the same id may be issued again, as
+   * for a renewal. `hosts`: DNS names and IP addresses to put in as well; members of a swarm do not look at them.
+   * `validMs`: an integer >= 1, default 90 days, and never beyond the authority's own end. `grants`: default everything
+   * @throws (rejects) MidstreamerError INVALID_ARGUMENT, EXPIRED when the authority itself has ended, FORBIDDEN,
+   * CORRUPT, STORE
+   */
+  issue(request: { id: string; role: Role; hosts?: string[]; validMs?: number; grants?: Grants }): Promise<IssuedIdentity>
+
+  /**
+   * Takes back one certificate by its serial number, or all certificates of a member by its id; those that the member is
+   * issued later are not concerned. What is revoked already keeps its time and its reason.
+   *
+   * @throws (rejects) MidstreamerError NOT_FOUND when nothing was issued under this name, INVALID_ARGUMENT (also for a
+   * reason of more than 1,024 bytes), FORBIDDEN, CORRUPT, STORE
+   */
+  revoke(idOrSerial: string, reason?: string): Promise<void>
+
+  /** What was taken back, in order of issue. */
+  revoked(): Promise<RevokedCertificate[]>
+
+  /** What was issued, in order, also by other processes. Certificates that ended more than 400 days ago are forgotten. */
+  list(): Promise<IssuedCertificate[]>
+}
+
 // -------------------------------------------------------------------------------------------- swarm
 /** How a coordinator is set up. Everything has a default. */
 export interface CoordinatorOptions {
@@ -743,11 +865,19 @@ export interface AgentInfo {
   id: string
   type: string
   capabilities: string[]
+  /** `metadata` of `Agent.connect`. */
+  metadata: Record<string, string>
+  /** Name and version of the agent's program. */
+  software: string
   connectedAt: number
   lastSeenAt: number
   running: number
   completed: number
   failed: number
+  /** Running tasks for each slot, by its last heartbeat: 1 is full. */
+  load: number
+  /** Resident memory of its process, by its last heartbeat; 0 where its system does not tell. */
+  memoryBytes: number
   rttMs: number
   remoteAddress: string
   transport: 'quic' | 'websocket'
@@ -889,6 +1019,8 @@ export class Coordinator {
   on(event: 'taskFailed' | 'taskRetried', listener: (task: { taskId: string; kind: string; attempts: number; error: string }) => void): this
   off(event: string, listener: (...args: never[]) => void): this
 
+  /** Drops the agent now and refuses it from now on. STORE when that could not be kept. */
+  revoke(agentId: string, reason?: string): Promise<void>
   /** New handshakes use the identity, live connections stay. FORBIDDEN without an identity of its own. */
   rotateIdentity(identity: Identity): Promise<void>
 
@@ -1002,6 +1134,11 @@ export class Agent {
    * UNAUTHENTICATED (the certificate is not trusted, or has expired), FORBIDDEN, PROTOCOL
    */
   static connect(options: AgentOptions): Promise<Agent>
+  /**
+   * Exchanges a join token for an identity. No coordinator of this version hands out join tokens, so this rejects with
+   * FORBIDDEN; have `CertificateAuthority.issue` make the identity.
+   */
+  static enroll(options: { address: string; token: string; agentId: string }): Promise<Identity>
   /** From its certificate. */
   readonly id: string
   readonly state: 'connecting' | 'connected' | 'reconnecting' | 'draining' | 'closed'

@@ -3,6 +3,7 @@
 
 const { MidstreamerError } = require('./js/errors.js')
 const native = require('./js/native.js')
+const authority = require('./js/authority.js')
 const agent = require('./js/agent.js')
 const cluster = require('./js/cluster.js')
 const coordinator = require('./js/coordinator.js')
@@ -37,6 +38,7 @@ module.exports.alignTimeframes = cluster.alignTimeframes
 module.exports.barycenter = cluster.barycenter
 module.exports.medoids = cluster.medoids
 module.exports.subsequenceSearch = subsequence.subsequenceSearch
+module.exports.CertificateAuthority = authority.CertificateAuthority
 module.exports.Coordinator = coordinator.Coordinator
 module.exports.Agent = agent.Agent
 module.exports.version = function version() {

@@ -25,6 +25,7 @@ export const {
   barycenter,
   medoids,
   subsequenceSearch,
+  CertificateAuthority,
   Coordinator,
   Agent,
   version,

@@ -145,7 +145,7 @@ test('close: waiters get CLOSED, as does everything after; closing twice is fine
   await Promise.all(closed)
   for (const call of [
     () => c.submit({ kind: 'x' }), () => c.enqueue({ kind: 'x' }), () => c.result('x'), () => c.cancel('x'), () => c.publish('x', 1), () => c.drain(),
-    () => c.deadLetters(), () => c.retryDeadLetter('x'), () => c.developmentIdentity('x'), () => c.createJoinToken(),
+    () => c.deadLetters(), () => c.retryDeadLetter('x'), () => c.developmentIdentity('x'), () => c.createJoinToken(), () => c.revoke('x'),
   ]) await rejects(call, 'CLOSED')
   for (const call of [() => c.agents(), () => c.stats(), () => c.metrics(), () => c.task('x'), () => c.subscribe('x', () => {})]) throws(call, 'CLOSED')
   assert.equal(typeof c.id, 'string')
@@ -197,6 +197,21 @@ test('SESSION_REPLACED: the later login stays, the earlier one is closed for goo
   assert.deepEqual([first.state, second.state, c.agents().length], ['closed', 'connected', 1])
   assert.equal((await c.submit({ kind: 'who' })).value, 'second')
   await rejects(() => first.publish('x', 1), 'CLOSED')
+})
+
+test('revoke: the agent is dropped for good, and others are not', async (t) => {
+  const c = await coordinator(t)
+  const [bad, good] = [await agent(t, c, 'bad', { who: () => 0 }), await agent(t, c, 'good', { who: () => 0 })]
+  const identity = await c.developmentIdentity('bad')
+  const closed = next(bad, 'closed')
+  await c.revoke('bad', 'a lost laptop')
+  const [error] = await closed
+  assert.ok(['UNAUTHENTICATED', 'FORBIDDEN'].includes(error.code), error.code)
+  await assert.rejects(Agent.connect({ address: c.address, identity }), ({ code }) => code === error.code)
+  assert.deepEqual([bad.state, good.state, c.agents().map(({ id }) => id)], ['closed', 'connected', ['good']])
+  assert.equal((await c.submit({ kind: 'who' })).agentId, 'good')
+  await rejects(() => c.revoke(''), 'INVALID_ARGUMENT', 'agentId')
+  await rejects(() => c.rotateIdentity(identity), 'FORBIDDEN')
 })
 
 test('UNAUTHENTICATED: an identity of another authority', async (t) => {

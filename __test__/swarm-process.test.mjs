@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { Worker } from 'node:worker_threads'
-import { Agent, Coordinator } from '@neural-trader/midstreamer'
+import { Agent, CertificateAuthority, Coordinator } from '@neural-trader/midstreamer'
 import { coded, rejects } from './support/assertions.mjs'
 import { agent, coordinator, next, program, until } from './support/swarm.mjs'
 
@@ -115,9 +115,42 @@ test('a coordinator that comes back: the agent reconnects by itself', async (t) 
   coded('UNAUTHENTICATED')((await closed)[0])
 })
 
+test('identities of a real authority: across restarts, and rotated', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'midstreamer-swarm-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  const ca = await CertificateAuthority.open(join(folder, 'ca'))
+  const [identity, mine] = [await ca.issue({ id: 'main', role: 'coordinator' }), await ca.issue({ id: 'a', role: 'agent' })]
+  const dataDir = join(folder, 'data')
+  const first = await Coordinator.start({ identity, dataDir })
+  assert.equal(first.id, 'main')
+  await rejects(() => first.developmentIdentity('a'), 'FORBIDDEN')
+  const a = await Agent.connect({ address: first.address, identity: mine, handlers: { echo: (x) => x } })
+  t.after(() => a.close())
+  const lost = next(a, 'disconnected')
+  await first.close()
+  await lost
+  assert.ok(['reconnecting', 'connecting'].includes(a.state), a.state)
+  const back = next(a, 'connected')
+  const second = await Coordinator.start({ identity, dataDir, listen: first.address })
+  t.after(() => second.close())
+  const [{ address, coordinator: id }] = await back
+  assert.deepEqual([address, id, a.state], [first.address, 'main', 'connected'])
+  assert.equal((await second.submit({ kind: 'echo', payload: 'back' })).value, 'back')
+
+  await second.rotateIdentity(await ca.issue({ id: 'main', role: 'coordinator' }))
+  assert.equal((await second.submit({ kind: 'echo', payload: 'live' })).value, 'live')
+  const b = await Agent.connect({ address: second.address, identity: await ca.issue({ id: 'b', role: 'agent' }) })
+  t.after(() => b.close())
+  await rejects(() => second.rotateIdentity({}), 'INVALID_ARGUMENT', 'identity.certificate')
+  await rejects(() => second.rotateIdentity(mine), 'INVALID_ARGUMENT')
+  // The roles are not to be mixed up.
+  await assert.rejects(Coordinator.start({ identity: mine }), ({ code }) => ['INVALID_ARGUMENT', 'FORBIDDEN'].includes(code))
+  await assert.rejects(Agent.connect({ address: second.address, identity }), ({ code }) => ['INVALID_ARGUMENT', 'FORBIDDEN', 'UNAUTHENTICATED'].includes(code))
+})
+
 const WORKER = `
   import { parentPort, workerData } from 'node:worker_threads'
-  import { Agent, Coordinator } from 'ENTRY'
+  import { Agent, CertificateAuthority, Coordinator } from 'ENTRY'
   const { address, identity, close } = workerData
   const agent = await Agent.connect({ address, identity, handlers: { where: () => 'worker', hang: () => new Promise(() => {}) } })
   const own = await Coordinator.start()

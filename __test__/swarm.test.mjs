@@ -323,6 +323,20 @@ test('a handler that blocks the event loop longer than agentTimeoutMs keeps its 
   assert.equal(c.agents().length, 1)
 })
 
+test('handlers that take long let the event loop turn in between', async (t) => {
+  const { coordinator: c } = await swarm(t, {
+    block: (k) => {
+      if (k === 0) setTimeout(() => { turned = true }, 0)
+      const end = performance.now() + 20
+      while (performance.now() < end);
+      return turned
+    },
+  })
+  let turned = false
+  const results = await Promise.all(Array.from({ length: 8 }, (_, k) => c.submit({ kind: 'block', payload: k })))
+  assert.deepEqual([results[0].value, results[7].value], [false, true])
+})
+
 test('thousands of tasks at once, each with its own answer', async (t) => {
   const { coordinator: c } = await swarm(t, { echo: (x) => x })
   const values = await Promise.all(Array.from({ length: 5000 }, async (_, i) => (await c.submit({ kind: 'echo', payload: { i } })).value.i))

@@ -41,6 +41,8 @@ function checkKind(what, kind) {
   return kind
 }
 
+const ENROLL = checksOf({ address, token: name, agentId: name })
+const NONE = Object.freeze({})
 const CONNECT = checksOf({
   address: addresses,
   identity,
@@ -82,6 +84,12 @@ class Agent {
     this.#inbox = new Inbox(native.NativeAgent, 'agent', (type, token, header, payload) => this.#deliver(type, token, header, payload))
     this.#topics = new Topics(this.#inbox)
     this.#work = new Work(this.#inbox)
+  }
+
+  static async enroll(options) {
+    const { address: at, token, agentId } = readOptions(options, ENROLL, NONE, 'Agent.enroll')
+    if (at === undefined || token === undefined || agentId === undefined) throw invalid('Agent.enroll needs address, token and agentId')
+    throw failure('FORBIDDEN', 'no coordinator of this version takes join tokens; have the authority issue the identity: CertificateAuthority.issue()')
   }
 
   static async connect(options) {

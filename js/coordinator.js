@@ -10,7 +10,7 @@ const { encode } = require('./payload.js')
 const { throwIfAborted } = require('./task.js')
 const { failure, invalid, show } = require('./errors.js')
 const { readOptions, checksOf, abortSignal, callback, count } = require('./options.js')
-const { name, names, address, identity, directory, amount, small, later, recordOf } = require('./swarm-options.js')
+const { name, names, address, identity, directory, amount, small, later, recordOf, text } = require('./swarm-options.js')
 
 const ENROLMENT = 'join tokens and renewal come with a later version; give `identity` instead, from CertificateAuthority.issue()'
 
@@ -228,6 +228,12 @@ class Coordinator {
   off(event, listener) {
     this.#events.off(event, listener)
     return this
+  }
+
+  async revoke(agentId, reason = '') {
+    name('agentId', agentId)
+    text('reason', reason)
+    await this.#inbox.ask((native, request) => native.revoke(request, agentId, reason))
   }
 
   async rotateIdentity(newIdentity) {

@@ -15,6 +15,9 @@ const RECORD = Object.freeze({
 
 const FIXED_BYTES = 24
 
+/** How long records are read in one turn of the event loop. */
+const TURN_MS = 5
+
 /** As long as a timer can be. It does nothing: it is what keeps the process alive. */
 const LONG_MS = 2 ** 31 - 1
 
@@ -49,6 +52,7 @@ class Inbox {
     this.last = 0
     this.closed = false
     this.released = false
+    this.postponed = false
     this.wake = () => this.#take()
     this.native = new Native(this.wake)
     this.timer = setInterval(() => {}, LONG_MS)
@@ -155,11 +159,16 @@ class Inbox {
   }
 
   #take() {
-    if (this.released) return
+    // What is left of the batch before comes first, and then this is called again.
+    if (this.released || this.postponed) return
     const batch = this.native.take()
-    if (batch === null) return
-    const view = new DataView(batch.buffer, batch.byteOffset, batch.byteLength)
-    for (let at = 0; at < batch.length;) {
+    if (batch !== null) this.#read(batch, new DataView(batch.buffer, batch.byteOffset, batch.byteLength), 0)
+  }
+
+  /** The records from `at` on; handlers and listeners that take long do not keep the event loop from everybody else. */
+  #read(batch, view, at) {
+    const until = performance.now() + TURN_MS
+    while (at < batch.length) {
       const end = at + view.getUint32(at, true)
       const type = view.getUint8(at + 4)
       const token = view.getFloat64(at + 8, true)
@@ -172,6 +181,15 @@ class Inbox {
         this.#record(type, token, batch, headerAt, headerEnd, end)
       } catch (error) {
         throwLater(error)
+      }
+      if (at < batch.length && performance.now() > until) {
+        this.postponed = true
+        setImmediate(() => {
+          this.postponed = false
+          this.#read(batch, view, at)
+          this.#take()
+        })
+        return
       }
     }
   }

@@ -1,11 +1,12 @@
 // Compiled, never run: the types as an ES module sees them.
 import {
-  Agent, alignTimeframes, barycenter, Coordinator, correlationMatrix, dtw, dtwAlign, dtwBatch, dtwMatrix, dtwNearest, dtwSync, elastic, elasticBatch, lagMatrix,
-  lcs, lcsAlign, lcsMatrix, lcss, lcsSync, levenshtein, medoids, MidstreamerError, PatternLibrary, StreamMatcher, subsequenceSearch, version,
+  Agent, alignTimeframes, barycenter, CertificateAuthority, Coordinator, correlationMatrix, dtw, dtwAlign, dtwBatch, dtwMatrix, dtwNearest, dtwSync, elastic, elasticBatch,
+  lagMatrix, lcs, lcsAlign, lcsMatrix, lcss, lcsSync, levenshtein, medoids, MidstreamerError, PatternLibrary, StreamMatcher, subsequenceSearch, version,
 } from '@neural-trader/midstreamer'
 import type {
-  AgentInfo, AgentOptions, Alignment, Candidates, CommonSubsequence, CoordinatorOptions, DtwOptions, ElasticMeasure, ElasticOptions, ErrorCode, LcsOptions, LibraryOptions, LibrarySearchOptions,
-  Match, Matrix, Neighbor, Pattern, Progress, Sequence, Series, SubsequenceMatch, SwarmStats, TaskContext, TaskRequest, TaskResult, TaskState,
+  AgentInfo, AgentOptions, Alignment, Candidates, CommonSubsequence, CoordinatorOptions, DtwOptions, ElasticMeasure, ElasticOptions, ErrorCode, Grants, Identity, IssuedCertificate,
+  IssuedIdentity, LcsOptions, LibraryOptions, LibrarySearchOptions, Match, Matrix, Neighbor, Pattern, Progress, RevokedCertificate, Role, Sequence, Series, SubsequenceMatch, SwarmStats,
+  TaskContext, TaskRequest, TaskResult, TaskState,
 } from '@neural-trader/midstreamer'
 import {
   dtwBatch as oldBatch, dtwBatchAdaptive, dtwBatchParallel, dtwDistanceRust, dtwDistanceRustOptimized, TemporalCompare,
@@ -80,6 +81,25 @@ export async function swarm(): Promise<void> {
   await coordinator.submit({ payload: 1 })
   // @ts-expect-error no such event
   coordinator.on('joined', () => {})
+}
+
+export async function authorities(): Promise<void> {
+  const authority: CertificateAuthority = await CertificateAuthority.open('directory', { name: 'desk', validDays: 1, passphrase: new Uint8Array(3) })
+  const role: Role = 'peer'
+  const grants: Grants = { agentTypes: ['worker'], kinds: [], topics: ['a'], databases: ['b'] }
+  const issued: IssuedIdentity = await authority.issue({ id: 'a', role, hosts: ['localhost'], validMs: 1, grants })
+  const identity: Identity = issued
+  await authority.revoke(issued.serial, 'lost')
+  const revoked: RevokedCertificate[] = await authority.revoked()
+  const listed: IssuedCertificate[] = await authority.list()
+  same<Awaited<ReturnType<typeof authority.revoked>>, { serial: string; id: string; at: number; reason?: string }[]>()
+  void [identity.ca, issued.notAfter + 1, authority.certificate, authority.fingerprint, revoked[0]?.reason, listed[0]?.grants.kinds]
+  // @ts-expect-error made by open
+  new CertificateAuthority()
+  // @ts-expect-error there is no such role
+  await authority.issue({ id: 'a', role: 'admin' })
+  // @ts-expect-error the passphrase is text or bytes
+  await CertificateAuthority.open('directory', { passphrase: 5 })
 }
 
 export async function everything(): Promise<void> {

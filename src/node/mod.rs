@@ -21,6 +21,7 @@
 //! | [`library_file`] | pattern libraries in files |
 //! | [`swarm`] | coordinators and agents |
 //! | [`cluster`] | neighbours, centres and representatives of many series |
+//! | [`authority`] | certificate authorities |
 //! | [`diagnostics`] | `version` and the test hooks |
 
 // What a reader needs is documented in index.d.ts; the macro makes more items than are written here, and it needs
@@ -30,6 +31,7 @@
 #![cfg_attr(test, allow(dead_code))]
 
 mod arguments;
+mod authority;
 mod cluster;
 mod diagnostics;
 mod dtw;

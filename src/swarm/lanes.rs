@@ -16,6 +16,9 @@ use tokio::sync::Notify;
 /// by slots, but messages of topics are not.
 pub(super) const MAX_WAITING: usize = 16 << 20;
 
+/// The same for large payloads. Those of tasks are bounded by the queue already, to 1 GiB of memory over all peers.
+const MAX_LARGE_WAITING: u64 = 2 << 30;
+
 /// Priorities of streams; quinn sends the highest first.
 const CONTROL_PRIORITY: i32 = 2;
 const TASK_PRIORITY: i32 = 1;
@@ -45,6 +48,8 @@ struct Lanes {
     runtime: Handle,
     control: Queue,
     tasks: Queue,
+    /// Bytes of large payloads that have not left.
+    large: AtomicU64,
     traffic: Arc<Traffic>,
 }
 
@@ -61,8 +66,14 @@ pub(super) enum SendError {
 
 impl Outgoing {
     pub(super) fn new(connection: Connection, runtime: Handle, traffic: Arc<Traffic>) -> Self {
-        let lanes =
-            Lanes { connection, runtime, control: Queue::default(), tasks: Queue::default(), traffic };
+        let lanes = Lanes {
+            connection,
+            runtime,
+            control: Queue::default(),
+            tasks: Queue::default(),
+            large: AtomicU64::new(0),
+            traffic,
+        };
         Self(Arc::new(lanes))
     }
 
@@ -86,6 +97,10 @@ impl Outgoing {
         payload: &Bytes,
     ) -> Result<(), SendError> {
         if payload.len() > INLINE_PAYLOAD_BYTES {
+            if self.0.large.load(Ordering::Relaxed) > MAX_LARGE_WAITING {
+                return Err(SendError::SlowPeer);
+            }
+            self.0.large.fetch_add(payload.len() as u64, Ordering::Relaxed);
             let mut head = BytesMut::new();
             frame::encode_message_head(kind, request, header, payload.len(), &mut head)?;
             self.0.runtime.spawn(send_large(self.clone(), head.freeze(), payload.clone()));
@@ -139,17 +154,20 @@ impl Outgoing {
     }
 }
 
-/// One frame in a stream of its own. A connection that ends meanwhile takes the frame with it, as it does those in lanes: the
-/// protocol sends what matters again.
+/// One frame in a stream of its own. A connection that ends meanwhile takes the frame with it, as it does those in
+/// lanes: the protocol sends what matters again.
 async fn send_large(to: Outgoing, head: Bytes, payload: Bytes) {
-    let Ok(mut stream) = to.connection().open_uni().await else { return };
-    drop(stream.set_priority(LARGE_PRIORITY));
-    to.0.traffic.sent.fetch_add((head.len() + payload.len()) as u64, Ordering::Relaxed);
-    if stream.write_all_chunks(&mut [head, payload]).await.is_ok() {
-        drop(stream.finish());
-        // Dropped sooner, the stream would be reset with its end still on the way.
-        drop(stream.stopped().await);
+    let bytes = payload.len() as u64;
+    if let Ok(mut stream) = to.connection().open_uni().await {
+        // An error is a stream that has ended: the first write says so too.
+        drop(stream.set_priority(LARGE_PRIORITY));
+        to.0.traffic.sent.fetch_add(head.len() as u64 + bytes, Ordering::Relaxed);
+        if stream.write_all_chunks(&mut [head, payload]).await.is_ok() && stream.finish().is_ok() {
+            // Dropped sooner, the stream would be reset with its end still on the way.
+            drop(stream.stopped().await);
+        }
     }
+    to.0.large.fetch_sub(bytes, Ordering::Relaxed);
 }
 
 /// Frames as they come out of one stream.

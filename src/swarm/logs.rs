@@ -103,7 +103,11 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Forward {
         let listeners: Vec<Listener> = {
             let listeners = LISTENERS.read().unwrap_or_else(PoisonError::into_inner);
             let wanted = |instance: u64| of.is_none_or(|of| of == instance);
-            listeners.iter().filter(|(instance, _)| wanted(*instance)).map(|(_, listener)| listener.clone()).collect()
+            listeners
+                .iter()
+                .filter(|(instance, _)| wanted(*instance))
+                .map(|(_, listener)| listener.clone())
+                .collect()
         };
         if listeners.is_empty() {
             return;

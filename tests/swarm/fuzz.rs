@@ -79,7 +79,7 @@ fn dial() -> (Dialing, Vec<u8>) {
     let held: Vec<Held> =
         (0..2_100).map(|task| Held { task, epoch: 1, attempt: 1, finished: task % 2 == 0 }).collect();
     let mut out = BytesMut::new();
-    let mut dialing = Dialing::new(VERSIONS[0], &registration(), &held, Some([9; 16]), 0, &mut out).unwrap();
+    let dialing = Dialing::new(VERSIONS[0], &registration(), &held, Some([9; 16]), 0, &mut out).unwrap();
     (dialing, out.to_vec())
 }
 

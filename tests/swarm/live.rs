@@ -157,7 +157,7 @@ fn tasks_go_to_agents_and_results_come_back() {
 
     close_agent(&a1.agent);
     assert_eq!(a1.agent.state(), AgentState::Closed);
-    let last = a1.events.iter().last();
+    let last = a1.events.try_iter().last();
     assert!(last.is_none() || matches!(last, Some(AgentEvent::Closed(None))), "{last:?}");
     let until = Instant::now() + PATIENCE;
     while !coordinator.agents().is_empty() && Instant::now() < until {

@@ -9,5 +9,6 @@ mod live;
 mod schema;
 mod security;
 mod session;
+mod simulation;
 mod store;
 mod value;

@@ -340,6 +340,12 @@ impl NativeCoordinator {
     }
 
     #[napi(catch_unwind)]
+    pub fn revoke(&self, request: f64, agent_id: String, reason: String) -> Result<(), Error<Code>> {
+        self.coordinator()?.revoke(&agent_id, &reason, self.open.outbox.done(request));
+        Ok(())
+    }
+
+    #[napi(catch_unwind)]
     pub fn drain(&self, request: f64, timeout_ms: f64) -> Result<(), Error<Code>> {
         self.coordinator()?.drain(optional("timeoutMs", timeout_ms)?, self.open.outbox.done(request));
         Ok(())

@@ -4,6 +4,7 @@ use crate::swarm::coordinator::{AgentInfo, SwarmStats, TaskNotice, TaskResult, T
 use crate::swarm::logs::LogEntry;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// `TaskResult` without its value, which is the payload.
 #[derive(Serialize)]
@@ -77,11 +78,15 @@ pub(super) struct AgentHeader<'a> {
     #[serde(rename = "type")]
     agent_type: &'a str,
     capabilities: Vec<&'a str>,
+    metadata: &'a BTreeMap<String, String>,
+    software: &'a str,
     connected_at: u64,
     last_seen_at: u64,
     running: u64,
     completed: u64,
     failed: u64,
+    load: f64,
+    memory_bytes: u64,
     rtt_ms: f64,
     remote_address: &'a str,
     transport: &'static str,
@@ -97,11 +102,15 @@ impl<'a> AgentHeader<'a> {
             id: &agent.id,
             agent_type: &agent.agent_type,
             capabilities: agent.capabilities.iter().map(AsRef::as_ref).collect(),
+            metadata: &agent.metadata,
+            software: &agent.software,
             connected_at: agent.connected_at,
             last_seen_at: agent.last_seen_at,
             running: agent.running,
             completed: agent.completed,
             failed: agent.failed,
+            load: agent.load,
+            memory_bytes: agent.memory_bytes,
             rtt_ms: agent.rtt_ms,
             remote_address: &agent.remote_address,
             transport: "quic",

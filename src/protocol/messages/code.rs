@@ -50,7 +50,7 @@ pub enum FailureReason {
     AttemptTimeout = 3,
     /// It was cancelled and has ended.
     Cancelled = 4,
-    /// It was not started: no such handler, no free slot, no lease or the end of the agent. Uses no attempt.
+    /// It was not started, or was given up: no such handler, no session, cancelled meanwhile. Uses an attempt if it still had one.
     Declined = 5,
 }
 

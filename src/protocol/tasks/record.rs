@@ -137,7 +137,8 @@ pub enum FailureCode {
 /// One step in the life of a task, for the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// A task was accepted, or a dead letter put back: the whole record.
+    /// A task was accepted, or a dead letter put back: the whole record. One that was put back is queued with the
+    /// error that it had.
     Accept(Arc<TaskRecord>),
     /// It was given to an agent.
     Lease {
@@ -178,6 +179,17 @@ pub enum Change {
 }
 
 impl Change {
+    /// The task that is accepted for the first time. When the store cannot take this change, the task can be
+    /// withdrawn; every other change states what has happened to a task that is there.
+    pub fn accepts_new(&self) -> Option<TaskId> {
+        match self {
+            Self::Accept(record) if matches!(record.phase, Phase::Queued { error: None, .. }) => {
+                Some(record.id)
+            }
+            _ => None,
+        }
+    }
+
     /// The task it is about.
     pub fn task(&self) -> TaskId {
         match self {

@@ -34,6 +34,12 @@ impl Closed {
         self.latest.get(&task).is_some_and(|latest| fence <= *latest)
     }
 
+    /// How many are remembered.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.order.len()
+    }
+
     /// Another session begins: nothing of the one before is on its way.
     pub(super) fn clear(&mut self) {
         self.latest.clear();

@@ -367,6 +367,7 @@ impl Workbench {
 
     /// The coordinator wants this stopped. It may be heard before the task itself has arrived.
     pub fn cancel(&mut self, task: TaskId, fence: Fence, now: Millis) {
+        let over = self.closed.covers(task, fence) || self.fences_of(task).last() > Some(&fence);
         match self.held.get_mut(&(task, fence)) {
             Some(State::Waiting { .. }) => {
                 self.discard(task, fence, Abort::Cancelled);
@@ -380,6 +381,11 @@ impl Workbench {
             }
             // The result has been sent: that is the answer.
             Some(State::Stopping | State::Finished(_)) => {}
+            // The answer may have been lost with what it was about; a second one does no harm.
+            None if over => {
+                self.effects.push(Effect::Stopped { task, fence });
+            }
+            // It is on its way.
             None => self.close(task, fence),
         }
     }
@@ -411,7 +417,10 @@ impl Workbench {
 
     /// Does what is due, at [`Workbench::next_deadline`].
     pub fn tick(&mut self, now: Millis) {
-        while let Some((_, task, fence)) = self.stopping.pop_front_if(|(until, ..)| *until <= now) {
+        while let Some(&(until, task, fence)) = self.stopping.front()
+            && until <= now
+        {
+            self.stopping.pop_front();
             if let Some(State::Stopping) = self.held.get(&(task, fence)) {
                 self.stopped(task, fence);
             }
@@ -442,6 +451,11 @@ impl Workbench {
     pub fn running(&self) -> usize {
         let in_handler = |state: &&State| matches!(state, State::Running | State::Stopping);
         self.held.values().filter(in_handler).count()
+    }
+
+    /// What uses a slot: everything but results.
+    pub fn outstanding(&self) -> usize {
+        self.held.values().filter(|state| !matches!(state, State::Finished(_))).count()
     }
 
     /// Everything that is here.

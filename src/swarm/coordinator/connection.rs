@@ -229,9 +229,13 @@ fn join(
                 out: out.clone(),
                 agent_type: Arc::from(greeting.agent_type.as_str()),
                 capabilities,
+                metadata: Arc::new(greeting.metadata.clone()),
+                software: Arc::from(greeting.software.as_str()),
                 connected_at: now,
                 key_exchange,
                 topics: HashSet::new(),
+                load: 0.0,
+                memory_bytes: 0,
                 announced: true,
             },
         );
@@ -312,7 +316,7 @@ fn control_frame(
             let heartbeat: Heartbeat = message(frame)?;
             shared.turn(|hub, now| {
                 hub.ledger.heard(agent, generation, now);
-                hub.acknowledge_heartbeat(generation, heartbeat.seq);
+                hub.heartbeat(generation, &heartbeat);
             });
         }
         FrameKind::Offer => {

@@ -8,7 +8,7 @@
 use super::committer::{Committer, Turn};
 use super::types::{AgentInfo, CoordinatorEvent, TaskNotice, TaskResult, WaiterId};
 use crate::protocol::messages::{
-    self, Adapt, Assign, Cancel, Code, FrameKind, Goodbye, HeartbeatAck, Publish, ResultAck,
+    self, Adapt, Assign, Cancel, Code, FrameKind, Goodbye, Heartbeat, HeartbeatAck, Publish, ResultAck,
 };
 use crate::protocol::tasks::{CancelReason, Change, Effect, Ledger, Outcome};
 use crate::protocol::{AgentId, Fence, Generation, Millis, TaskId};
@@ -17,7 +17,7 @@ use crate::swarm::lanes::{Outgoing, SendError};
 use crate::swarm::metrics::Metrics;
 use bytes::Bytes;
 use prost::Message;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// A function of the caller's, to be run without the lock.
@@ -52,9 +52,15 @@ pub(super) struct Session {
     pub(super) out: Outgoing,
     pub(super) agent_type: Arc<str>,
     pub(super) capabilities: Vec<Arc<str>>,
+    pub(super) metadata: Arc<BTreeMap<String, String>>,
+    pub(super) software: Arc<str>,
     pub(super) connected_at: Millis,
     pub(super) key_exchange: Arc<str>,
     pub(super) topics: HashSet<Arc<str>>,
+    /// As its last heartbeat says.
+    pub(super) load: f64,
+    /// As its last heartbeat says.
+    pub(super) memory_bytes: u64,
     /// Whether the program was told that it joined.
     pub(super) announced: bool,
 }
@@ -414,8 +420,13 @@ impl Hub {
         }
     }
 
-    pub(super) fn acknowledge_heartbeat(&self, generation: Generation, seq: u64) {
-        self.send(generation, FrameKind::HeartbeatAck, 0, &HeartbeatAck { seq }, &Bytes::new());
+    pub(super) fn heartbeat(&mut self, generation: Generation, heartbeat: &Heartbeat) {
+        if let Some(session) = self.sessions.get_mut(&generation) {
+            session.load = if heartbeat.load.is_finite() { f64::from(heartbeat.load.max(0.0)) } else { 0.0 };
+            session.memory_bytes = heartbeat.memory_bytes;
+        }
+        let ack = HeartbeatAck { seq: heartbeat.seq };
+        self.send(generation, FrameKind::HeartbeatAck, 0, &ack, &Bytes::new());
     }
 
     // -------------------------------------------------------------------------------------------- sessions
@@ -513,11 +524,15 @@ impl Hub {
             id: session.agent.clone(),
             agent_type: session.agent_type.clone(),
             capabilities: session.capabilities.clone(),
+            metadata: session.metadata.clone(),
+            software: session.software.clone(),
             connected_at: session.connected_at,
             last_seen_at: seen.map_or(session.connected_at, |seen| seen.last_heard_at),
             running: seen.map_or(0, |seen| seen.running as u64),
             completed: seen.map_or(0, |seen| seen.completed),
             failed: seen.map_or(0, |seen| seen.failed),
+            load: session.load,
+            memory_bytes: session.memory_bytes,
             rtt_ms: connection.rtt().as_secs_f64() * 1e3,
             remote_address: connection.remote_address().to_string(),
             key_exchange: session.key_exchange.clone(),

@@ -17,15 +17,15 @@ mod start;
 mod types;
 
 pub use types::{
-    Accepted, AgentInfo, CoordinatorConfig, CoordinatorEvent, LogListener, SwarmStats, TaskNotice, TaskRequest,
-    TaskResult, TaskState, TaskStateName, WaiterId,
+    Accepted, AgentInfo, CoordinatorConfig, CoordinatorEvent, LogListener, SwarmStats, TaskNotice,
+    TaskRequest, TaskResult, TaskState, TaskStateName, WaiterId,
 };
 
 use super::clock::Clock;
 use super::error::{SwarmCode, SwarmError};
 use super::http::Monitored;
-use super::logs::Subscription;
 use super::lanes::Traffic;
+use super::logs::Subscription;
 use super::metrics::Metrics;
 use super::network::Network;
 use super::once::Once;
@@ -61,7 +61,8 @@ struct Shared {
     config: CoordinatorConfig,
     clock: Clock,
     network: Mutex<Option<Network>>,
-    endpoint: quinn::Endpoint,
+    /// None once it is closed: then its port is free.
+    endpoint: Mutex<Option<quinn::Endpoint>>,
     admission: Admission,
     development: Option<CertificateAuthority>,
     traffic: Arc<Traffic>,

@@ -5,6 +5,7 @@ use super::connection;
 use super::hub::{Hub, Life};
 use super::refused::Refused;
 use super::{Coordinator, CoordinatorConfig, Listener, Shared};
+use crate::protocol::messages::Code;
 use crate::protocol::session::{VERSIONS, alpns};
 use crate::protocol::tasks::{Ledger, LedgerConfig};
 use crate::security::{
@@ -14,8 +15,8 @@ use crate::store::{MemoryStore, RedbStore, TaskStore};
 use crate::swarm::clock::Clock;
 use crate::swarm::error::{SwarmCode, SwarmError};
 use crate::swarm::http;
-use crate::swarm::logs;
 use crate::swarm::lanes::Traffic;
+use crate::swarm::logs;
 use crate::swarm::metrics::Metrics;
 use crate::swarm::network::{self, Network, Side};
 use quinn::crypto::rustls::QuicServerConfig;
@@ -128,7 +129,7 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
         config,
         clock,
         network: Mutex::new(Some(network.clone())),
-        endpoint: endpoint.clone(),
+        endpoint: Mutex::new(Some(endpoint.clone())),
         admission,
         development,
         traffic: Arc::new(Traffic::default()),
@@ -223,8 +224,13 @@ pub(super) fn rotate(shared: &Shared, identity: &Identity) -> Result<(), SwarmEr
         return Err(SwarmError::new(SwarmCode::InvalidArgument, message));
     }
     let server = server_config(identity, &shared.admission, &shared.config)?;
-    shared.endpoint.set_server_config(Some(server));
-    Ok(())
+    match shared.endpoint.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+        Some(endpoint) => {
+            endpoint.set_server_config(Some(server));
+            Ok(())
+        }
+        None => Err(SwarmError::closed("coordinator")),
+    }
 }
 
 fn issue(authority: &CertificateAuthority, id: &str, role: Role) -> Result<Identity, SwarmError> {
@@ -252,14 +258,18 @@ pub(super) fn end(shared: &Arc<Shared>, first: bool, goodbye: Duration) {
         while Instant::now() < until && !shared.lock().sessions.is_empty() {
             thread::sleep(Duration::from_millis(2));
         }
-        shared.endpoint.close(quinn::VarInt::from_u32(0), b"the coordinator is closing");
+        let endpoint = shared.endpoint.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(endpoint) = &endpoint {
+            endpoint.close(quinn::VarInt::from_u32(Code::Closed as u32), b"the coordinator is closing");
+        }
         shared.lock().life = Life::Closed;
         shared.timer.notify_one();
         let (sender, receiver) = std::sync::mpsc::channel();
-        let endpoint = shared.endpoint.clone();
         network.spawn(async move {
-            // The last packets tell the peers; nobody waits long for those that do not answer.
-            drop(tokio::time::timeout(Duration::from_secs(1), endpoint.wait_idle()).await);
+            if let Some(endpoint) = endpoint {
+                // The last packets tell the peers; nobody waits long for those that do not answer.
+                drop(tokio::time::timeout(Duration::from_secs(1), endpoint.wait_idle()).await);
+            }
             if sender.send(()).is_err() {
                 tracing::error!("nobody waits for the end of the endpoint");
             }

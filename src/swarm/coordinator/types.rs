@@ -4,6 +4,7 @@ use crate::protocol::{AgentId, Millis};
 use crate::security::Identity;
 use crate::swarm::logs::LogEntry;
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -109,6 +110,10 @@ pub struct AgentInfo {
     pub agent_type: Arc<str>,
     /// What it says it can do.
     pub capabilities: Vec<Arc<str>>,
+    /// Whatever else it says of itself.
+    pub metadata: Arc<BTreeMap<String, String>>,
+    /// Name and version of its program.
+    pub software: Arc<str>,
     /// When it was welcomed.
     pub connected_at: Millis,
     /// When it was last heard.
@@ -119,6 +124,10 @@ pub struct AgentInfo {
     pub completed: u64,
     /// Attempts that failed in this session.
     pub failed: u64,
+    /// Running tasks for each slot, as it last said: 1 is full.
+    pub load: f64,
+    /// Resident memory of its process, as it last said; 0 where its system does not tell.
+    pub memory_bytes: u64,
     /// Round trip as QUIC estimates it.
     pub rtt_ms: f64,
     /// `host:port`.

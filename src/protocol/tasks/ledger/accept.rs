@@ -41,7 +41,7 @@ impl Ledger {
             self.by_key.insert(key.clone(), task);
         }
         self.changes.push(Change::Accept(record.clone()));
-        self.insert(record, detached, None, None);
+        self.insert(record, detached, None);
         self.ready(task);
         Ok(Enqueued { task, deduplicated: false })
     }
@@ -54,13 +54,7 @@ impl Ledger {
     }
 
     /// Knows a task that waits, but not in a queue yet.
-    fn insert(
-        &mut self,
-        record: Arc<TaskRecord>,
-        detached: bool,
-        error: Option<Failure>,
-        before: Option<Box<Buried>>,
-    ) {
+    fn insert(&mut self, record: Arc<TaskRecord>, detached: bool, error: Option<Failure>) {
         let signature = self.signature_of(&record);
         let not_before = match &record.phase {
             Phase::Queued { not_before, .. } => *not_before,
@@ -76,7 +70,6 @@ impl Ledger {
             detached,
             place: Place::Waiting { signature, not_before, ready: false, error },
             timer: None,
-            before,
             accepted: Some(record.clone()),
         };
         self.counts.queued += 1;
@@ -100,16 +93,16 @@ impl Ledger {
             Phase::Queued { not_before, error } => (*not_before, error.clone()),
             _ => (self.now, None),
         };
-        let not_before = not_before.min(self.now + attempts::LONGEST_BACK_OFF_MS);
+        let not_before = not_before.min(self.now + attempts::back_off_ms(id, record.attempts));
         record.phase = Phase::Queued { not_before, error: None };
         let record = Arc::new(record);
         match phase {
             Phase::Finished { outcome, at } => {
-                self.insert(record, true, None, None);
+                self.insert(record, true, None);
                 self.bury(id, outcome, at.min(self.now), None);
             }
             Phase::Queued { .. } => {
-                self.insert(record, true, error, None);
+                self.insert(record, true, error);
                 if not_before <= self.now {
                     self.ready(id);
                 } else {
@@ -117,7 +110,7 @@ impl Ledger {
                 }
             }
             Phase::Leased { agent, fence, since } => {
-                self.insert(record, true, None, None);
+                self.insert(record, true, None);
                 let at = self.agent_index(&agent);
                 self.lease_to(id, at, Generation(0), fence, since.min(self.now));
                 let until = self.now + self.config.agent_timeout_ms;
@@ -164,15 +157,10 @@ impl Ledger {
         }
         let entry = self.entry(task);
         let accepted = entry.accepted.clone().expect("a dead letter keeps its payload");
-        let Place::Finished { outcome, at, .. } = &entry.place else {
-            unreachable!("dead letters are finished")
-        };
-        let before = Buried {
-            accepted: accepted.clone(),
-            dispatches: entry.dispatches,
-            attempts: entry.attempts,
-            outcome: outcome.clone(),
-            at: *at,
+        let Place::Finished { outcome, .. } = &entry.place else { unreachable!("dead letters are finished") };
+        let error = match &**outcome {
+            Outcome::Failed { failure, .. } => Some(failure.clone()),
+            _ => unreachable!("dead letters have failed"),
         };
         let (dispatches, bytes) = (entry.dispatches, entry.bytes());
         self.admit(bytes)?;
@@ -184,18 +172,19 @@ impl Ledger {
             accepted_at: self.now,
             dispatches,
             attempts: 0,
-            phase: Phase::Queued { not_before: self.now, error: None },
+            phase: Phase::Queued { not_before: self.now, error: error.clone() },
         });
         self.changes.push(Change::Accept(record.clone()));
-        self.insert(record, true, None, Some(Box::new(before)));
+        self.insert(record, true, error);
         self.ready(task);
         Ok(())
     }
 
-    /// The store could not take the [`Change::Accept`] of these tasks. They are forgotten, whatever became of them
-    /// meanwhile, as if they had never been accepted; a dead letter that was put back is a dead letter again.
+    /// The store could not take the [`Change::accepts_new`] of these tasks. They are forgotten, whatever became of
+    /// them meanwhile, as if they had never been accepted.
     ///
-    /// The caller drops every change and effect about them that it has drained but not used.
+    /// The caller drops every change and effect about them that it has drained but not used. All other changes have to
+    /// be committed some time, in their order, and their effects after them.
     pub fn withdraw(&mut self, tasks: &[TaskId], now: Millis) {
         self.advance(now);
         let gone: BTreeSet<TaskId> = tasks.iter().copied().collect();
@@ -203,12 +192,8 @@ impl Ledger {
         self.effects.retain(|effect| effect.task().is_none_or(|task| !gone.contains(&task)));
         let mut freed = self.exorcise(&gone);
         for task in gone {
-            let Some(entry) = self.tasks.get_mut(&task) else {
-                // Accepted, finished and forgotten before the store had it. A dead letter may still be there.
-                self.changes.push(Change::Forget { task });
-                continue;
-            };
-            let (key, before) = (entry.key.clone(), entry.before.take());
+            let Some(entry) = self.tasks.get(&task) else { continue };
+            let key = entry.key.clone();
             match &entry.place {
                 Place::Finished { .. } => self.unbury(task),
                 _ => {
@@ -222,21 +207,12 @@ impl Ledger {
             {
                 self.by_key.remove(key);
             }
-            if let Some(before) = before {
-                if let Some(key) = key {
-                    self.by_key.entry(key).or_insert(task);
-                }
-                let Buried { accepted, dispatches, attempts, outcome, at } = *before;
-                self.insert(accepted, true, None, None);
-                let entry = self.entry(task);
-                (entry.dispatches, entry.attempts) = (dispatches, attempts);
-                self.bury(task, outcome, at, None);
-            }
         }
         for agent in freed {
             self.feed(agent);
         }
     }
+
     /// Executions of these tasks do not count as such: they were never sent to anybody.
     fn exorcise(&mut self, tasks: &BTreeSet<TaskId>) -> Vec<AgentIndex> {
         let mut freed = Vec::new();

@@ -8,11 +8,11 @@ use bytes::Bytes;
 const BACK_OFF_MS: u64 = 100;
 
 /// The longest that a failure is waited for.
-pub(super) const LONGEST_BACK_OFF_MS: u64 = 30_000;
+const LONGEST_BACK_OFF_MS: u64 = 30_000;
 
 /// How long a task waits after its attempts so far: between half of the step and the whole, told apart by the number
 /// of the task, so that tasks which failed together do not come back together.
-fn back_off_ms(task: TaskId, attempts: u32) -> u64 {
+pub(super) fn back_off_ms(task: TaskId, attempts: u32) -> u64 {
     let step = BACK_OFF_MS.saturating_mul(1 << attempts.saturating_sub(1).min(20)).min(LONGEST_BACK_OFF_MS);
     let dice = (task.0 ^ (u64::from(attempts) << 48)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
     step / 2 + step * dice / (2 << 32)
@@ -139,7 +139,7 @@ impl Ledger {
 
     /// Tells the agent that has the task, if it is connected, to stop.
     pub(super) fn stop_lease(&mut self, task: TaskId, reason: CancelReason) {
-        let until = self.now + self.config.agent_timeout_ms;
+        let until = self.now + self.patience();
         let Some(Entry { place: Place::Leased { lease, .. }, .. }) = self.tasks.get(&task) else { return };
         let Some(agent) = &mut self.agents[lease.agent] else { return };
         let session = agent.session.as_mut().filter(|session| session.generation == lease.generation);
@@ -292,7 +292,7 @@ impl Ledger {
 
     /// The attempt has taken too long. Its agent is told to stop, and the task goes on when it has.
     pub(super) fn end_attempt(&mut self, task: TaskId, message: &str) {
-        let until = self.now + self.config.agent_timeout_ms;
+        let until = self.now + self.patience();
         let Some(Entry { place: Place::Leased { lease, .. }, .. }) = self.tasks.get_mut(&task) else {
             return;
         };

@@ -62,7 +62,7 @@ impl Ledger {
         for (at, agent) in self.agents.iter().enumerate() {
             let Some(Agent { id, session, former, .. }) = agent else { continue };
             assert_eq!(self.by_agent.get(id), Some(&at));
-            assert!(session.is_some() || !former.is_empty(), "{id} is known for nothing");
+            // A name whose last lease was ended by somebody else is known until the next sweep.
             assert!(self.next_sweep.is_some(), "nobody waits for {id}");
             let held =
                 session.iter().flat_map(|session| session.leases.iter().map(|id| (session.generation, id)));

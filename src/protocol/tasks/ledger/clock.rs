@@ -2,11 +2,18 @@
 
 use super::sessions::Agent;
 use super::*;
+use crate::protocol::work::ABORT_GRACE_MS;
 
 impl Ledger {
     /// Agents are looked at so often: one that is lost is noticed that much late at most.
     fn sweep_interval(&self) -> u64 {
         (self.config.agent_timeout_ms / 16).max(1)
+    }
+
+    /// How long an agent that was told to stop something is waited for: it may be silent for nearly its timeout before
+    /// it hears of it and again before it is heard, and its handler has the grace in between.
+    pub(super) fn patience(&self) -> u64 {
+        2 * self.config.agent_timeout_ms + ABORT_GRACE_MS
     }
 
     /// There is somebody to wait for.
@@ -28,12 +35,19 @@ impl Ledger {
         }
         let now = self.now;
         let until = now + self.config.agent_timeout_ms;
+        let stops_until = now + self.patience();
         for agent in self.agents.iter_mut().flatten() {
             if let Some(session) = &mut agent.session {
                 session.last_heard = now;
-                session.ghosts.iter_mut().for_each(|ghost| ghost.until = until);
+                session.ghosts.iter_mut().for_each(|ghost| ghost.until = stops_until);
             }
             agent.former.iter_mut().for_each(|former| former.until = until);
+        }
+        // Timers fire as they stand, and look again.
+        for entry in self.tasks.values_mut() {
+            if let Place::Leased { lease: Lease { ending: Some(ending), .. }, .. } = &mut entry.place {
+                ending.until = stops_until;
+            }
         }
     }
 
@@ -98,8 +112,8 @@ impl Ledger {
                 (self.agents[lease.agent].as_ref().map(|agent| agent.id.clone()), None, false)
             }
             Place::Waiting { signature, error, .. } => {
-                let since = entry.accepted.as_ref().map_or(0, |record| record.accepted_at);
-                let never = attempts == 0 && !self.index.was_capable_since(*signature, since);
+                let capable = self.index.was_capable_since(*signature, entry.accepted_at);
+                let never = entry.dispatches == 0 && !capable;
                 (None, error.as_ref().map(|error| error.message.as_str()), never)
             }
             Place::Finished { .. } => return,

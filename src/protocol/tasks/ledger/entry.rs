@@ -23,18 +23,6 @@ pub(super) struct Entry {
     pub(super) place: Place,
     /// When the clock has to look at it next, as it stands in the ledger's timers.
     pub(super) timer: Option<Millis>,
-    /// For a dead letter that was put back: what it was before, in case the store does not take it.
-    pub(super) before: Option<Box<Buried>>,
-}
-
-/// A dead letter as it was.
-#[derive(Debug, Clone)]
-pub(super) struct Buried {
-    pub(super) accepted: Arc<TaskRecord>,
-    pub(super) dispatches: u32,
-    pub(super) attempts: u32,
-    pub(super) outcome: Arc<Outcome>,
-    pub(super) at: Millis,
 }
 
 /// Where it is.
@@ -72,8 +60,7 @@ pub(super) struct Ending {
 impl Entry {
     /// Bytes that it counts for.
     pub(super) fn bytes(&self) -> u64 {
-        let before = self.before.as_ref().map(|before| &before.accepted);
-        let payload = self.accepted.as_ref().or(before).map_or(0, |record| record.spec.payload.len());
+        let payload = self.accepted.as_ref().map_or(0, |record| record.spec.payload.len());
         let outcome = match &self.place {
             Place::Finished { outcome, .. } => match &**outcome {
                 Outcome::Completed { value, .. } => value.len(),

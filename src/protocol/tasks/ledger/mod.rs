@@ -14,7 +14,7 @@
 //!   A cancelled task and one whose time ran out have their outcome at once; until the agent has heard of it, a start
 //!   is possible, and its result is refused.
 //! - An agent never has more executions than slots: one that was told to stop counts until it has stopped, or for
-//!   `agent_timeout_ms`.
+//!   some multiple of `agent_timeout_ms`.
 //! - Every list is bounded by a limit of [`LedgerConfig`].
 //!
 //! | module | what it is |
@@ -50,7 +50,7 @@ pub use terms::{
 
 use super::{Change, Failure, FailureCode, Outcome, Phase, Recovered, TaskRecord, TaskSpec};
 use crate::protocol::{AgentId, Fence, Generation, Millis, TaskId};
-use entry::{Buried, Ending, Entry, Lease, Place, TaskHash};
+use entry::{Ending, Entry, Lease, Place, TaskHash};
 use index::{AgentIndex, Index};
 use sessions::{Agent, Former};
 use std::collections::{BTreeSet, HashMap};
