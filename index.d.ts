@@ -1024,6 +1024,33 @@ export class Coordinator {
   /** New handshakes use the identity, live connections stay. FORBIDDEN without an identity of its own. */
   rotateIdentity(identity: Identity): Promise<void>
 
+  /**
+   * `lcsMatrix` by all agents at once, the same to the last bit. The pairs are cut into tiles, sized by how fast agents turn
+   * out to be; a tile that takes an agent too long while others have nothing to do is given to one of those as well, and
+   * one whose agent is lost is computed again. Without agents it waits, as tasks do; aborting cancels what is on its way.
+   *
+   * @example const { size, data } = await coordinator.lcsMatrix(signalsOfStrategies, { normalize: 'dice' })
+   * @throws (rejects) MidstreamerError as `lcsMatrix`, TOO_LARGE also when a single pair does not fit into a message,
+   * TASK_FAILED (a tile failed for good), CLOSED; with `taskTimeoutMs` NO_AGENT and TIMEOUT
+   */
+  lcsMatrix(sequences: readonly Sequence[], options?: LcsOptions & Progress & { normalize?: 'max' | 'min' | 'dice' | 'none' }): Promise<Matrix>
+  /** `dtwMatrix` by all agents at once, as `lcsMatrix` above. */
+  dtwMatrix(series: readonly Series[], options?: DtwOptions & Progress): Promise<Matrix>
+  /**
+   * Spreads patterns over the agents that are connected now, a shard each, and resolves when all are in place; without
+   * agents it waits for the first. The coordinator keeps a copy: the shard of an agent that has gone, was restarted or
+   * needed the room (an agent holds about 2 GiB) is put onto another one before the next search is answered.
+   *
+   * @example
+   * const spread = await coordinator.distribute(patterns, { length: 60, normalize: 'zscore' })
+   * const nearest = await spread.search(today, { k: 5 })
+   * @throws (rejects) MidstreamerError as `new PatternLibrary(options)` and its `add(patterns)`, and as `lcsMatrix` above
+   */
+  distribute(
+    patterns: readonly Pattern[] | { ids: readonly string[]; data: Float64Array | Float32Array; meta?: readonly unknown[] },
+    options: LibraryOptions,
+  ): Promise<DistributedLibrary>
+
   /** Takes nothing new and waits until nothing is queued or running. TIMEOUT after `timeoutMs`, and it still takes nothing new. */
   drain(options?: { timeoutMs?: number }): Promise<void>
   /** Ends it. Waiters reject with CLOSED, durable tasks remain. Closing twice is fine. */
@@ -1033,6 +1060,16 @@ export class Coordinator {
   /** Lets the process end while it is open. */
   unref(): void
   [Symbol.asyncDispose](): Promise<void>
+}
+
+/** A pattern library spread over the agents of a swarm by `Coordinator.distribute`. */
+export interface DistributedLibrary {
+  /** Asks all agents and merges: equal to `PatternLibrary.search` in a library of all patterns. CLOSED after `release`. */
+  search(query: Series, options?: LibrarySearchOptions & { signal?: AbortSignal }): Promise<Match[]>
+  /** Parts that the patterns are in. */
+  readonly shards: number
+  /** Makes the agents forget it. Searches that still wait reject with CLOSED; releasing twice is fine. */
+  release(): Promise<void>
 }
 
 /** What a handler knows about the task beside its payload. */
@@ -1111,7 +1148,20 @@ export class Agent {
    * result; what it throws fails the attempt: message and string `code` travel, and there is no other attempt when
    * `retryable` is false. A result that cannot be encoded fails the task.
    *
-   * Built in, and run without touching JavaScript: 'dtw', 'dtw.nearest', 'dtw.matrix', 'lcs', 'lcs.matrix', 'library.search'.
+   * Built in, and run without touching JavaScript; no handler takes their place, nor a kind that begins with 'midstreamer.':
+   *
+   * | kind | payload | result |
+   * | --- | --- | --- |
+   * | 'dtw' | `{ a, b, options? }` | the distance; Infinity past maxDistance |
+   * | 'dtw.nearest' | `{ query, candidates, options? }`, options with `k` | `[{ index, distance }, ...]` |
+   * | 'dtw.matrix' | `{ series, options? }` | `{ size, data }` |
+   * | 'lcs' | `{ a, b }` | the length |
+   * | 'lcs.matrix' | `{ sequences, normalize? }` | `{ size, data }` |
+   * | 'library.search' | `{ patterns, options, query, search? }`: patterns as for `PatternLibrary.add` in a list or a block, `LibraryOptions`, and `{ k, maxDistance, asOf }` | `Match[]` |
+   *
+   * Arguments, options and results are those of the functions of these names, without signal and onProgress, and the
+   * results are the same to the last bit. What is wrong with a payload fails the task at its first attempt: TASK_FAILED with
+   * the code in `remoteError` and a message that names the place, "payload.options.window must be ...".
    */
   handle(kind: string, handler: (payload: any, context: TaskContext) => unknown | Promise<unknown>): void
 

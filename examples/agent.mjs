@@ -15,6 +15,10 @@ import { readIdentity } from './swarm/identity-files.mjs'
 
 const DRAIN_MS = 20_000 // below the time that systemd waits before it kills
 
+/** What starting again does not mend. systemd is told not to: RestartPreventExitStatus=78 (EX_CONFIG). */
+const FINAL = new Set(['UNAUTHENTICATED', 'FORBIDDEN', 'SESSION_REPLACED', 'PROTOCOL'])
+const EXIT_FINAL = 78
+
 const { values: options } = parseArgs({
   options: {
     address: { type: 'string', default: process.env.MIDSTREAMER_ADDRESS },
@@ -45,25 +49,38 @@ const handlers = {
   },
 }
 
-const agent = await Agent.connect({
-  address: options.address.split(','),
-  identity: readIdentity(options.identity),
-  type: 'worker',
-  capabilities: [process.platform],
-  metadata: { pid: String(process.pid) },
-  concurrency: 4,
-  handlers,
-})
+function failed(error) {
+  console.error(`agent: ${error.message} (${error.code ?? error.name})`)
+  process.exitCode = FINAL.has(error.code) ? EXIT_FINAL : 1
+}
+
+async function connect() {
+  try {
+    return await Agent.connect({
+      address: options.address.split(','),
+      identity: readIdentity(options.identity),
+      type: 'worker',
+      capabilities: [process.platform],
+      metadata: { pid: String(process.pid) },
+      concurrency: 4,
+      handlers,
+    })
+  } catch (error) {
+    failed(error)
+    process.exit()
+  }
+}
+
+const agent = await connect()
 const say = (text) => console.log(`  ${agent.id}: ${text}`)
 say(`connected, process ${process.pid}`)
 
 agent.on('disconnected', ({ reason }) => say(`disconnected (${reason}); dialling again`))
 agent.on('connected', ({ address }) => say(`connected again to ${address}`))
-// Final: another process has this identity, or it is not trusted any more. A supervisor should not just start it again.
+// Final: another process has logged in with this identity, or it is not trusted any more. Dialling again would not help.
 agent.on('closed', (error) => {
   if (error === undefined) return
-  console.error(`  ${agent.id}: ${error.code}: ${error.message}`)
-  process.exitCode = 1
+  failed(error)
   release()
 })
 

@@ -11,8 +11,9 @@ const { kindOf } = require('../series.js')
 /** Tiles on their way to an agent: one that is computed, and one that travels meanwhile. */
 const TILES_PER_AGENT = 2
 
-/** How long a tile should take, in milliseconds. */
+/** How long a tile should take, and what is not worth a message of its own, in milliseconds. */
 const TILE_MS = 150
+const LEAST_MS = 20
 
 /** How often those are looked at that are not back, in milliseconds. */
 const LOOK_MS = 50
@@ -113,7 +114,7 @@ class MatrixJob {
   #cells(room) {
     const speed = this.#speed()
     if (speed === undefined) return Math.min(this.#firstCells, this.#tiles.costLeft / room)
-    return Math.max(Math.min(speed * TILE_MS, this.#tiles.costLeft / (2 * room)), this.#firstCells / 4)
+    return Math.max(Math.min(speed * TILE_MS, this.#tiles.costLeft / room), speed * LEAST_MS)
   }
 
   /** Of an agent, or of all that are known on average. */

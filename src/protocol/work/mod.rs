@@ -417,7 +417,7 @@ impl Workbench {
 
     /// Does what is due, at [`Workbench::next_deadline`].
     pub fn tick(&mut self, now: Millis) {
-        while let Some(&(until, task, fence)) = self.stopping.front()
+        while let Some((until, task, fence)) = self.stopping.front().copied()
             && until <= now
         {
             self.stopping.pop_front();

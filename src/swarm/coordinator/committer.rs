@@ -144,8 +144,7 @@ impl Committer {
             for turn in turns.iter_mut() {
                 changes.append(&mut turn.changes);
             }
-            let accepted = |change: &Change| matches!(change, Change::Accept(_)).then(|| change.task());
-            let tasks: HashSet<TaskId> = changes.iter().filter_map(accepted).collect();
+            let tasks: HashSet<TaskId> = changes.iter().filter_map(Change::accepts_new).collect();
             changes.retain(|change| !tasks.contains(&change.task()));
             hub.withdraw(&tasks, now);
             for turn in turns.iter_mut() {

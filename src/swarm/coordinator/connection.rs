@@ -315,8 +315,10 @@ fn control_frame(
         FrameKind::Heartbeat => {
             let heartbeat: Heartbeat = message(frame)?;
             shared.turn(|hub, now| {
-                hub.ledger.heard(agent, generation, now);
-                hub.heartbeat(generation, &heartbeat);
+                // One that was replaced, or given up, must not believe that its lease goes on.
+                if hub.ledger.heard(agent, generation, now) {
+                    hub.heartbeat(generation, &heartbeat);
+                }
             });
         }
         FrameKind::Offer => {

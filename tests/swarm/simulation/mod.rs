@@ -45,8 +45,9 @@ fn run(seed: u64, steps: u64) -> Seen {
         }
     }));
     outcome.unwrap_or_else(|panic| {
-        println!("this was seed {seed} with {steps} steps");
-        resume_unwind(panic)
+        let message = panic.downcast_ref::<String>().map(String::as_str);
+        let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        panic!("seed {seed} with {steps} steps: {message}")
     })
 }
 

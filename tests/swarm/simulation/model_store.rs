@@ -1,7 +1,7 @@
 //! A store that is nothing but what a store has to be: committed changes, applied in order.
 
-use midstreamer::protocol::TaskId;
 use midstreamer::protocol::tasks::{Change, Outcome, Phase, Recovered, TaskRecord};
+use midstreamer::protocol::{Fence, TaskId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -14,6 +14,8 @@ pub(super) struct ModelStore {
     pub(super) outcomes: BTreeMap<TaskId, Vec<Arc<Outcome>>>,
     /// How often a task was put back.
     pub(super) put_back: BTreeMap<TaskId, usize>,
+    /// How often its task had been put back when an attempt was given out: the place of the outcome that it is for.
+    pub(super) life: BTreeMap<(TaskId, Fence), usize>,
 }
 
 impl ModelStore {
@@ -45,6 +47,8 @@ impl ModelStore {
             }
             Change::Lease { agent, fence, at, .. } => {
                 let epoch = self.epoch;
+                let life = self.put_back.get(&id).copied().unwrap_or(0);
+                self.life.insert((id, *fence), life);
                 let record = self.task(id);
                 assert!(matches!(record.phase, Phase::Queued { .. }), "{id:?} leased: {:?}", record.phase);
                 assert_eq!((fence.epoch, fence.attempt), (epoch, record.dispatches + 1), "{id:?}");

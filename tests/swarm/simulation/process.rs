@@ -2,7 +2,7 @@
 
 use super::coordinator::thrown;
 use super::frames::{Connection, ConnectionId, Frame, ProcessId, Side};
-use super::world::{AGENT_TIMEOUT_MS, Event, KINDS, World};
+use super::world::{AGENT_TIMEOUT_MS, Event, KINDS, World, pick};
 use bytes::Bytes;
 use midstreamer::protocol::tasks::{Failure, TaskRecord};
 use midstreamer::protocol::work::{Assigned, Effect, Report, Start, Welcome, Workbench};
@@ -305,7 +305,7 @@ impl World {
         let task = record.id;
         let limited = record.spec.attempt_timeout_ms.is_some() || record.spec.timeout_ms.is_some();
         let value = Bytes::from(format!("{task:?} {fence}"));
-        let run = *self.rng.choice(&[0, 5, 50, 400, 1_500]).expect("there are some");
+        let run = pick(&mut self.rng, [0, 5, 50, 400, 1_500]);
         let run = self.rng.u64(0..=run);
         if record.spec.progress_timeout_ms.is_some() && self.rng.bool() {
             self.after(run / 2, Event::HandlerReports { process, task, fence });

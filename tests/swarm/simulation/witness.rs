@@ -27,7 +27,9 @@ pub(super) struct Witness {
 impl Witness {
     /// A caller is told that a task is accepted.
     pub(super) fn accepted(&mut self, task: TaskId, key: Option<Arc<str>>, store: &ModelStore) {
-        assert!(store.tasks.contains_key(&task) || self.accepted.contains(&task), "{task:?} is not durable");
+        // Its retention may be over in the commit that accepts it.
+        let durable = store.tasks.contains_key(&task) || store.outcomes.contains_key(&task);
+        assert!(durable, "{task:?} is not durable");
         self.accepted.insert(task);
         let Some(key) = key else { return };
         if let Some(before) = self.keys.insert(key.clone(), task).filter(|before| *before != task) {
@@ -102,17 +104,18 @@ impl Witness {
         // Whoever puts a dead letter back whose time ran out does not wait for the agent to hear of the deadline.
         let in_order = put_back > 0 || before.is_none_or(|before| before < fence);
         assert!(in_order, "{task:?} starts {fence} after {before:?}");
-        // An outcome that was told, unless the task was put back after it.
-        let told = self.delivered.get(&task).filter(|(place, _)| *place >= put_back);
+        // The outcome of this attempt's life, if that or a later one was told.
+        let life = store.life[&(task, fence)];
+        let told = self.delivered.get(&task).filter(|(place, _)| *place >= life);
         if let Some((place, at)) = told {
-            let outcome = &store.outcomes[&task][*place];
+            let outcome = &store.outcomes[&task][life];
             // Whoever cancels, or sets a deadline, does not wait for the agent to hear of it.
             let meanwhile = match &**outcome {
                 Outcome::Cancelled => true,
                 Outcome::Failed { failure, .. } => failure.code == FailureCode::Timeout,
                 Outcome::Completed { .. } => false,
             };
-            let late = now - at;
+            let late = if *place == life { now - at } else { 0 };
             assert!(
                 meanwhile && late <= 2 * agent_timeout,
                 "{task:?} {fence} starts {late} ms after {outcome:?}"

@@ -111,27 +111,32 @@ pub(super) struct World {
     pub(super) handled: u64,
 }
 
+/// One of several.
+pub(super) fn pick<T: Copy, const N: usize>(rng: &mut Rng, from: [T; N]) -> T {
+    from[rng.usize(0..N)]
+}
+
 impl World {
     pub(super) fn new(seed: u64, steps: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let climate = Climate {
             agents: rng.usize(1..=4),
-            latency_ms: *rng.choice(&[1, 10, 60, 250]).unwrap(),
+            latency_ms: pick(&mut rng, [1, 10, 60, 250]),
             repeats: if rng.bool() { 0.0 } else { 0.1 },
-            commit_ms: *rng.choice(&[0, 2, 20, 150, 700]).unwrap(),
+            commit_ms: pick(&mut rng, [0, 2, 20, 150, 700]),
             commit_fails: if rng.u8(0..4) == 0 { 0.1 } else { 0.0 },
-            fault_ms: *rng.choice(&[150, 600, 2_500, 1_000_000]).unwrap(),
-            caller_ms: *rng.choice(&[10, 50, 200]).unwrap(),
+            fault_ms: pick(&mut rng, [150, 600, 2_500, 1_000_000]),
+            caller_ms: pick(&mut rng, [10, 50, 200]),
             duration_ms: 0,
             hangs: rng.bool(),
-            turn_ms: *rng.choice(&[1, 60, 900]).unwrap(),
-            restart_ms: *rng.choice(&[1, 100, 2_000]).unwrap(),
+            turn_ms: pick(&mut rng, [1, 60, 900]),
+            restart_ms: pick(&mut rng, [1, 100, 2_000]),
         };
         let climate = Climate { duration_ms: climate.caller_ms * steps, ..climate };
         let config = LedgerConfig {
             agent_timeout_ms: AGENT_TIMEOUT_MS,
             max_agents: 16,
-            max_queued: *rng.choice(&[5, 40, 1_000]).unwrap(),
+            max_queued: pick(&mut rng, [5, 40, 1_000]),
             max_queued_bytes: if rng.u8(0..8) == 0 { 12_000 } else { 1 << 30 },
             retention_ms: if rng.u8(0..3) == 0 { 3_000 } else { 1_000_000_000 },
             max_retained_bytes: if rng.u8(0..4) == 0 { 6_000 } else { 1 << 30 },
@@ -195,18 +200,20 @@ impl World {
         };
         self.now = at;
         self.handled += 1;
-        let owner = self.owner(&event);
-        match owner {
-            Some(Side::Coordinator) if self.coordinator.paused.is_some() => {
-                self.coordinator.paused.as_mut().unwrap().push_back(event);
+        match self.inbox_of(&event) {
+            Some(inbox) => inbox.push_back(event),
+            None => self.handle(event),
+        }
+    }
+
+    /// Where an event waits whose process is stopped.
+    fn inbox_of(&mut self, event: &Event) -> Option<&mut VecDeque<Event>> {
+        match self.owner(event)? {
+            Side::Coordinator => self.coordinator.paused.as_mut(),
+            Side::Agent => {
+                let process = self.process_of(event)?;
+                self.processes[process].paused.as_mut()
             }
-            Some(Side::Agent)
-                if self.process_of(&event).is_some_and(|p| self.processes[p].paused.is_some()) =>
-            {
-                let process = self.process_of(&event).unwrap();
-                self.processes[process].paused.as_mut().unwrap().push_back(event);
-            }
-            _ => self.handle(event),
         }
     }
 

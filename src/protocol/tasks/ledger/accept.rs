@@ -74,7 +74,7 @@ impl Ledger {
         };
         self.counts.queued += 1;
         self.counts.queued_bytes += entry.bytes();
-        self.tasks.insert(record.id, entry);
+        self.tasks.insert(record.id, Box::new(entry));
     }
 
     /// Takes over a task that the store had.

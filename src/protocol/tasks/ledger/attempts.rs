@@ -140,7 +140,7 @@ impl Ledger {
     /// Tells the agent that has the task, if it is connected, to stop.
     pub(super) fn stop_lease(&mut self, task: TaskId, reason: CancelReason) {
         let until = self.now + self.patience();
-        let Some(Entry { place: Place::Leased { lease, .. }, .. }) = self.tasks.get(&task) else { return };
+        let Some(lease) = self.tasks.get(&task).and_then(|entry| entry.lease()) else { return };
         let Some(agent) = &mut self.agents[lease.agent] else { return };
         let session = agent.session.as_mut().filter(|session| session.generation == lease.generation);
         let Some(session) = session else { return };
@@ -213,7 +213,7 @@ impl Ledger {
                 holder.completed += 1;
                 let agent = holder.id.clone();
                 let entry = self.entry(task);
-                let Place::Leased { lease, .. } = &entry.place else { return };
+                let Some(lease) = entry.lease() else { return };
                 let queued_ms = lease.since.saturating_sub(entry.accepted_at);
                 entry.attempts += 1;
                 let attempts = entry.attempts;
@@ -284,7 +284,7 @@ impl Ledger {
         if let Claim::Lease(_) = self.claim(agent, generation, task, fence) {
             let now = self.now;
             // The timer stays as it is and looks again when it is due: reports are frequent.
-            if let Place::Leased { lease, .. } = &mut self.entry(task).place {
+            if let Some(lease) = self.entry(task).lease_mut() {
                 (lease.progress, lease.progress_at) = (Some(fraction), now);
             }
         }
@@ -293,9 +293,7 @@ impl Ledger {
     /// The attempt has taken too long. Its agent is told to stop, and the task goes on when it has.
     pub(super) fn end_attempt(&mut self, task: TaskId, message: &str) {
         let until = self.now + self.patience();
-        let Some(Entry { place: Place::Leased { lease, .. }, .. }) = self.tasks.get_mut(&task) else {
-            return;
-        };
+        let Some(lease) = self.tasks.get_mut(&task).and_then(|entry| entry.lease_mut()) else { return };
         let Some(agent) = &self.agents[lease.agent] else { return };
         lease.ending = Some(Ending {
             failure: Failure {
@@ -320,7 +318,7 @@ impl Ledger {
 
     /// The holder of a lease is gone, or has stopped.
     pub(super) fn lose(&mut self, task: TaskId, why: &str) {
-        let Place::Leased { lease, .. } = &mut self.entry(task).place else { return };
+        let Some(lease) = self.entry(task).lease_mut() else { return };
         let (ending, at) = (lease.ending.take(), lease.agent);
         let agent = self.agents[at].as_ref().map(|agent| agent.id.clone());
         let failure = ending.map_or_else(

@@ -45,7 +45,7 @@ impl Ledger {
         }
         // Timers fire as they stand, and look again.
         for entry in self.tasks.values_mut() {
-            if let Place::Leased { lease: Lease { ending: Some(ending), .. }, .. } = &mut entry.place {
+            if let Some(Lease { ending: Some(ending), .. }) = entry.lease_mut() {
                 ending.until = stops_until;
             }
         }

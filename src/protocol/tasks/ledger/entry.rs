@@ -58,6 +58,22 @@ pub(super) struct Ending {
 }
 
 impl Entry {
+    /// Who has it.
+    pub(super) fn lease(&self) -> Option<&Lease> {
+        match &self.place {
+            Place::Leased { lease, .. } => Some(lease),
+            _ => None,
+        }
+    }
+
+    /// Who has it.
+    pub(super) fn lease_mut(&mut self) -> Option<&mut Lease> {
+        match &mut self.place {
+            Place::Leased { lease, .. } => Some(lease),
+            _ => None,
+        }
+    }
+
     /// Bytes that it counts for.
     pub(super) fn bytes(&self) -> u64 {
         let payload = self.accepted.as_ref().map_or(0, |record| record.spec.payload.len());

@@ -71,7 +71,8 @@ pub struct Ledger {
     /// When silent agents are looked for next; nothing when there is none to wait for.
     next_sweep: Option<Millis>,
     dispatching: bool,
-    tasks: HashMap<TaskId, Entry, TaskHash>,
+    /// Boxed: a table that grows moves pointers, and nobody waits for a hundred megabytes to be copied.
+    tasks: HashMap<TaskId, Box<Entry>, TaskHash>,
     by_key: HashMap<Arc<str>, TaskId>,
     index: Index,
     agents: Vec<Option<Agent>>,

@@ -7,7 +7,7 @@ impl Ledger {
     /// A task that is kept, or why there is none.
     pub(super) fn find(&self, task: TaskId) -> Result<&Entry, Refusal> {
         let gone = if task.0 < self.next_task { Refusal::Expired } else { Refusal::NotFound };
-        self.tasks.get(&task).ok_or(gone)
+        self.tasks.get(&task).map(|entry| &**entry).ok_or(gone)
     }
 
     /// The outcome of a task, if it has one yet.

@@ -5,10 +5,7 @@ use super::*;
 impl Ledger {
     /// The task has its outcome.
     pub(super) fn finish(&mut self, task: TaskId, outcome: Outcome) {
-        let fence = match &self.entry(task).place {
-            Place::Leased { lease, .. } => Some(lease.fence),
-            _ => None,
-        };
+        let fence = self.entry(task).lease().map(|lease| lease.fence);
         let freed = self.end_lease(task);
         self.leave_queue(task);
         let (outcome, at) = (Arc::new(outcome), self.now);

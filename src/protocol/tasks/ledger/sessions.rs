@@ -151,8 +151,7 @@ impl Ledger {
     ) -> Vec<(TaskId, Fence)> {
         let mut resumed = Vec::new();
         for held in resume {
-            let Some(Entry { place: Place::Leased { lease, .. }, .. }) = self.tasks.get_mut(&held.task)
-            else {
+            let Some(lease) = self.tasks.get_mut(&held.task).and_then(|entry| entry.lease_mut()) else {
                 continue;
             };
             if lease.agent != at || lease.fence != held.fence || lease.ending.is_some() {
