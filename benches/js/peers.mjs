@@ -57,13 +57,18 @@ export function whyNoNeuralTrader() {
   return undefined
 }
 
+/** Installs what is missing of these; what loads them. */
+export function installPeers(peers, log) {
+  for (const peer of peers) installPeer(peer, log)
+  return createRequire(join(home, 'index.cjs'))
+}
+
 /**
  * Installs what is missing and loads everything. `neuralTrader` is null where `whyNoNeuralTrader` has a reason; the
  * table then says so.
  */
 export function loadPeers(log = () => {}) {
-  for (const peer of pinned) installPeer(peer, log)
-  const load = createRequire(join(home, 'index.cjs'))
+  const load = installPeers(pinned, log)
   const binary = BINARIES[`${process.platform}-${process.arch}`]
   return {
     midstreamer: new (load('midstreamer').TemporalCompare)(),

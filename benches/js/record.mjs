@@ -82,33 +82,40 @@ function table(row) {
   return [line(columns), line(rules), ...row.results.map((contender, i) => line(cells(contender, i)))]
 }
 
+/** The machine as lines of markdown. */
+export function factTable(facts) {
+  return ['| fact | value |', '| --- | --- |', ...Object.entries(facts).map(([name, value]) => `| ${name} | ${inWords(value)} |`)]
+}
+
 function markdown(title, facts, rows, notes) {
-  const factLines = Object.entries(facts).map(([name, value]) => `| ${name} | ${inWords(value)} |`)
   const blocks = rows.flatMap((row) => ['', `## ${row.name}`, '', ...table(row)])
   return [
     `# ${title}`,
     '',
     'Interleaved rounds in one run; the first ratio is the median of the ratios within a round, the second compares the fastest rounds, which a busy machine disturbs least. Times of different runs do not compare, ratios do.',
     '',
-    '| fact | value |',
-    '| --- | --- |',
-    ...factLines,
+    ...factTable(facts),
     ...blocks,
     ...notes.flatMap((note) => ['', note]),
     '',
   ].join('\n')
 }
 
-/**
- * Writes benches/record/<cpu>/<date>[-suffix].json and .md.
- * @returns {string} where, without the ending
- */
-export function writeRecord({ title, suffix = '', facts, rows, notes = [], extra = {} }) {
+/** Writes both files of benches/record/<cpu>/<date>[-suffix]. @returns where, without the ending */
+export function writeFiles(facts, suffix, figures, text) {
   const slug = facts.cpu.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '')
   const folder = fileURLToPath(new URL(`../record/${slug}/`, import.meta.url))
   mkdirSync(folder, { recursive: true })
   const file = join(folder, `${facts.date}${suffix}`)
-  writeFileSync(`${file}.json`, `${JSON.stringify({ title, facts, rows, ...extra }, null, 2)}\n`)
-  writeFileSync(`${file}.md`, markdown(title, facts, rows, notes))
+  writeFileSync(`${file}.json`, `${JSON.stringify(figures, null, 2)}\n`)
+  writeFileSync(`${file}.md`, text)
   return file
+}
+
+/**
+ * Keeps a table of interleaved rounds.
+ * @returns {string} where, without the ending
+ */
+export function writeRecord({ title, suffix = '', facts, rows, notes = [], extra = {} }) {
+  return writeFiles(facts, suffix, { title, facts, rows, ...extra }, markdown(title, facts, rows, notes))
 }
