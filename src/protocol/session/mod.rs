@@ -5,8 +5,7 @@
 //! | --- | --- |
 //! | `agent` | the side that dials: Hello, then a Welcome or a refusal |
 //! | `coordinator` | the side that listens: a checked Hello, then the terms |
-//! | `lease` | for how long an agent may start work, and when it counts as lost |
-//! | `farewell` | the end that loses nothing: GOODBYE, GOODBYE_ACK, and who closes |
+//! | `lease` | for how long an agent may start work, |
 //! | `limits` | what a message may claim |
 //! | `backoff` | when to dial again |
 
