@@ -6,7 +6,7 @@ use crate::protocol::messages::{Code, FrameKind, Lane};
 use bytes::{Bytes, BytesMut};
 use prost::Message;
 use quinn::{Connection, RecvStream, SendStream, VarInt};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -36,7 +36,12 @@ pub(super) struct Traffic {
 struct Queue {
     waiting: Mutex<BytesMut>,
     filled: Notify,
+    /// What waits has time: it goes with the next frame of any lane, or soon.
+    lazy: AtomicBool,
 }
+
+/// How long a frame that has time waits for company. A packet of its own costs both sides about as much as a task.
+const LAZINESS: Duration = Duration::from_millis(2);
 
 /// Where frames to one peer go.
 #[derive(Debug, Clone)]
@@ -124,8 +129,34 @@ impl Outgoing {
         let was_empty = waiting.is_empty();
         frame::encode_message(kind, request, header, payload, &mut waiting)?;
         drop(waiting);
-        if was_empty {
+        if was_empty || queue.lazy.swap(false, Ordering::Relaxed) {
             queue.filled.notify_one();
+        }
+        // What waits for company has some now: both streams fit into one packet.
+        if kind.lane() != Lane::Control && self.0.control.lazy.swap(false, Ordering::Relaxed) {
+            self.0.control.filled.notify_one();
+        }
+        Ok(())
+    }
+
+    /// The same on the control lane for a frame that has time.
+    pub(super) fn send_lazily(&self, kind: FrameKind, header: &impl Message) -> Result<(), SendError> {
+        let queue = &self.0.control;
+        let mut waiting = queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() > MAX_WAITING {
+            return Err(SendError::SlowPeer);
+        }
+        let was_empty = waiting.is_empty();
+        frame::encode_message(kind, 0, header, &[], &mut waiting)?;
+        if was_empty {
+            queue.lazy.store(true, Ordering::Relaxed);
+            let this = self.clone();
+            self.0.runtime.spawn(async move {
+                tokio::time::sleep(LAZINESS).await;
+                if this.0.control.lazy.swap(false, Ordering::Relaxed) {
+                    this.0.control.filled.notify_one();
+                }
+            });
         }
         Ok(())
     }

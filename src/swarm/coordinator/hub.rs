@@ -369,7 +369,10 @@ impl Hub {
             }
             Effect::Acknowledge { generation, task, fence, .. } => {
                 let header = ResultAck { task: task.0, epoch: fence.epoch, attempt: fence.attempt };
-                self.send(generation, FrameKind::ResultAck, 0, &header, &Bytes::new());
+                let Some(session) = self.sessions.get(&generation) else { return };
+                if session.out.send_lazily(FrameKind::ResultAck, &header).is_err() {
+                    self.end(generation, Code::Overloaded, "it does not read what it is sent");
+                }
             }
             Effect::Cancel { generation, task, fence, reason, .. } => {
                 let reason = match reason {
