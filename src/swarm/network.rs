@@ -19,9 +19,13 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-/// Streams that a peer may have open at once: a control and a task lane, a lane for sync, and large payloads. quinn
-/// makes room for each at once: 1,024 of them treble the memory of an idle connection.
-const MAX_STREAMS: u32 = 16;
+/// Bidirectional streams that a peer may have open at once: a control and a task lane, and lanes to come. quinn makes room
+/// for each at once: 1,024 of them treble the memory of an idle connection.
+const MAX_LANES: u32 = 16;
+
+/// Large payloads that a peer may have on their way at once, each in a stream of its own. All of them are read at once: what lay
+/// unread in others would use up the connection's window, and those that are read, and the lanes, would wait for ever.
+const MAX_LARGE: u32 = 4;
 
 /// What a stream and a connection may have in flight. A large payload travels in a stream of its own, and 4 MiB in flight fill
 /// 1 Gbit/s over 32 ms.
@@ -121,8 +125,8 @@ pub(super) fn transport(side: Side, agent_timeout: Duration) -> Arc<TransportCon
     config
         .initial_rtt(INITIAL_RTT)
         .max_idle_timeout(Some(idle))
-        .max_concurrent_bidi_streams(VarInt::from_u32(MAX_STREAMS))
-        .max_concurrent_uni_streams(VarInt::from_u32(MAX_STREAMS))
+        .max_concurrent_bidi_streams(VarInt::from_u32(MAX_LANES))
+        .max_concurrent_uni_streams(VarInt::from_u32(MAX_LARGE))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
         .send_window(u64::from(CONNECTION_WINDOW))

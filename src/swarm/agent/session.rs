@@ -20,11 +20,7 @@ use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{Endpoint, VarInt};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-
-/// Large frames that are read at once.
-const LARGE_AT_ONCE: usize = 4;
 
 /// Before a coordinator has said otherwise.
 const FIRST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -268,9 +264,8 @@ async fn other_lanes(shared: Arc<Shared>, out: Outgoing, mut tasks: Incoming, li
         }
     };
     let large = async {
-        let places = Arc::new(Semaphore::new(LARGE_AT_ONCE));
+        // As many at once as the peer may open.
         while let Ok(stream) = connection.accept_uni().await {
-            let Ok(place) = places.clone().acquire_owned().await else { return };
             let (shared, connection) = (shared.clone(), connection.clone());
             tokio::spawn(async move {
                 let outcome = match read_large(stream, limit, &shared.traffic).await {
@@ -281,7 +276,6 @@ async fn other_lanes(shared: Arc<Shared>, out: Outgoing, mut tasks: Incoming, li
                 if let Err(error) = outcome {
                     connection.close(VarInt::from_u32(Code::Protocol as u32), error.as_bytes());
                 }
-                drop(place);
             });
         }
     };

@@ -30,9 +30,6 @@ const MAX_HANDSHAKES: usize = 64;
 /// place for a minute and a half.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 
-/// Large frames of one peer that are read at once.
-const LARGE_AT_ONCE: usize = 4;
-
 /// Every agent has a capability of this and its id, so that a task can require that very agent.
 const AGENT_CAPABILITY: &str = "agent:";
 
@@ -412,9 +409,8 @@ async fn lanes(generation: Generation, id: Arc<str>, out: Outgoing, shared: Arc<
         }
     };
     let large = async {
-        let places = Arc::new(Semaphore::new(LARGE_AT_ONCE));
+        // As many at once as the peer may open.
         while let Ok(stream) = connection.accept_uni().await {
-            let Ok(place) = places.clone().acquire_owned().await else { return };
             let (shared, id, connection) = (shared.clone(), id.clone(), connection.clone());
             tokio::spawn(async move {
                 let outcome = match read_large(stream, limit, &shared.traffic).await {
@@ -425,7 +421,6 @@ async fn lanes(generation: Generation, id: Arc<str>, out: Outgoing, shared: Arc<
                 if let Err(error) = outcome {
                     close(&connection, Code::Protocol, &error);
                 }
-                drop(place);
             });
         }
     };
