@@ -4,7 +4,7 @@ use super::dial::{self, Welcomed};
 use super::hub::Hub;
 use super::types::{AgentEvent, AgentState};
 use super::{Agent, GOODBYE, Shared};
-use crate::protocol::frame::{Frame, max_frame_bytes};
+use crate::protocol::frame::{Frame, LANE_FRAME_BYTES, max_frame_bytes};
 use crate::protocol::messages::{
     Adapt, Assign, Cancel, Code, FrameKind, Goodbye, GoodbyeAck, HeartbeatAck, Lane, LaneOpen, Publish,
     PublishAck, ResultAck, SubscribeAck,
@@ -118,7 +118,7 @@ async fn serve(shared: &Arc<Shared>, welcomed: Welcomed, address: &str) -> Resul
     let (send, receive) = connection.open_bi().await.map_err(|error| end(&error))?;
     tokio::spawn(out.clone().write(Lane::Task, send));
     let limit = max_frame_bytes(established.max_message_bytes);
-    let tasks = Incoming::new(receive, limit, shared.traffic.clone());
+    let tasks = Incoming::new(receive, LANE_FRAME_BYTES, shared.traffic.clone());
     let heartbeat = Duration::from_millis(established.heartbeat_ms.max(1));
     let first = shared.turn(|hub, now| {
         let open = LaneOpen { lane: Lane::Task.into() };

@@ -2,7 +2,7 @@
 
 use super::Shared;
 use super::hub::{Life, Session};
-use crate::protocol::frame::{Frame, HANDSHAKE_FRAME_BYTES, max_frame_bytes};
+use crate::protocol::frame::{Frame, HANDSHAKE_FRAME_BYTES, LANE_FRAME_BYTES, max_frame_bytes};
 use crate::protocol::messages::{
     self, Code, Complete, FailureReason, FrameKind, Goodbye, GoodbyeAck, Heartbeat, Held, Lane, LaneOpen,
     Progress, Publish, PublishAck, Sender, Subscribe, SubscribeAck, TaskError, Unsubscribe,
@@ -134,7 +134,7 @@ async fn greet(connection: &Connection, shared: &Arc<Shared>) -> Result<Welcomed
             return Err(unwelcome);
         }
     };
-    control.allow(max_frame_bytes(shared.config.max_message_bytes));
+    control.allow(LANE_FRAME_BYTES);
     match join(shared, &peer, greeting, key_exchange, &out) {
         Ok(generation) => Ok(Welcomed { generation, out, control, id }),
         Err(unwelcome) => {
@@ -380,7 +380,7 @@ async fn lanes(generation: Generation, id: Arc<str>, out: Outgoing, shared: Arc<
     let opened = async {
         let Ok((send, receive)) = connection.accept_bi().await else { return };
         tokio::spawn(out.clone().write(Lane::Task, send));
-        let mut tasks = Incoming::new(receive, limit, shared.traffic.clone());
+        let mut tasks = Incoming::new(receive, LANE_FRAME_BYTES, shared.traffic.clone());
         match tasks.next().await {
             Ok(frame) if frame.kind == FrameKind::LaneOpen => {
                 let lane = frame.message::<LaneOpen>().map(|open| open.lane());
@@ -440,6 +440,11 @@ fn task_frames(
 ) -> Result<(), String> {
     shared.turn(|hub, now| {
         for frame in frames {
+            // The limit of a frame leaves room for a header that hardly any has.
+            let (bytes, limit) = (frame.payload.len(), shared.config.max_message_bytes);
+            if bytes > limit {
+                return Err(format!("a payload of {bytes} bytes, at most {limit} are allowed"));
+            }
             match frame.kind {
                 FrameKind::Complete => {
                     let done: Complete = message(&frame)?;
