@@ -26,6 +26,9 @@ use tracing::Instrument;
 /// Handshakes that are computed at once. Each costs about a millisecond; the others wait in the socket.
 const MAX_HANDSHAKES: usize = 64;
 
+/// Of those, the ones that are kept for peers that have shown that they are at their address.
+const PROVEN_ONLY: usize = 48;
+
 /// The longest that a peer may take for its handshake, and then for its Hello. A lost packet would otherwise hold a
 /// place for a minute and a half.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -41,8 +44,8 @@ pub(super) async fn accept(endpoint: quinn::Endpoint, shared: Arc<Shared>) {
             incoming.refuse();
             continue;
         }
-        if handshakes.available_permits() == 0 && incoming.may_retry() {
-            // Under load, only who really is at its address is worth a signature.
+        if handshakes.available_permits() <= PROVEN_ONLY && incoming.may_retry() {
+            // Under load, only who really is at its address is worth a signature, and a place that it may keep for long.
             if let Err(error) = incoming.retry() {
                 error.into_incoming().ignore();
             }
