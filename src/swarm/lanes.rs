@@ -6,7 +6,7 @@ use crate::protocol::messages::{Code, FrameKind, Lane};
 use bytes::{Bytes, BytesMut};
 use prost::Message;
 use quinn::{Connection, RecvStream, SendStream, VarInt};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -16,8 +16,9 @@ use tokio::sync::Notify;
 /// by slots, but messages of topics are not.
 pub(super) const MAX_WAITING: usize = 16 << 20;
 
-/// The same for large payloads. Those of tasks are bounded by the queue already, to 1 GiB of memory over all peers.
-const MAX_LARGE_WAITING: u64 = 2 << 30;
+/// The same for messages that take streams of their own: two of the longest. Tasks are not counted, slots bound them and
+/// the ledger keeps their payloads anyway.
+const MAX_LARGE_WAITING: usize = 128 << 20;
 
 /// Priorities of streams; quinn sends the highest first.
 const CONTROL_PRIORITY: i32 = 2;
@@ -53,8 +54,8 @@ struct Lanes {
     runtime: Handle,
     control: Queue,
     tasks: Queue,
-    /// Bytes of large payloads that have not left.
-    large: AtomicU64,
+    /// Bytes of messages that wait in streams of their own.
+    large: AtomicUsize,
     traffic: Arc<Traffic>,
 }
 
@@ -64,22 +65,15 @@ pub(super) enum SendError {
     /// It will never be fit to be sent.
     #[error(transparent)]
     Frame(#[from] FrameError),
-    /// More than [`MAX_WAITING`] waits for the peer already.
-    #[error("the peer does not read: {MAX_WAITING} bytes wait for it")]
+    /// More than [`MAX_WAITING`], or than [`MAX_LARGE_WAITING`], waits for the peer already.
+    #[error("the peer does not read what waits for it")]
     SlowPeer,
 }
 
 impl Outgoing {
     pub(super) fn new(connection: Connection, runtime: Handle, traffic: Arc<Traffic>) -> Self {
-        let lanes = Lanes {
-            connection,
-            runtime,
-            control: Queue::default(),
-            tasks: Queue::default(),
-            large: AtomicU64::new(0),
-            traffic,
-        };
-        Self(Arc::new(lanes))
+        let (control, tasks) = (Queue::default(), Queue::default());
+        Self(Arc::new(Lanes { connection, runtime, control, tasks, large: AtomicUsize::new(0), traffic }))
     }
 
     pub(super) fn connection(&self) -> &Connection {
@@ -112,13 +106,18 @@ impl Outgoing {
         payload: &Bytes,
     ) -> Result<(), SendError> {
         if payload.len() > INLINE_PAYLOAD_BYTES {
-            if self.0.large.load(Ordering::Relaxed) > MAX_LARGE_WAITING {
+            let bytes = if is_message(kind) { payload.len() } else { 0 };
+            if bytes > 0 && self.0.large.load(Ordering::Relaxed) > MAX_LARGE_WAITING {
                 return Err(SendError::SlowPeer);
             }
             let mut head = BytesMut::new();
             frame::encode_message_head(kind, request, header, payload.len(), &mut head)?;
-            self.0.large.fetch_add(payload.len() as u64, Ordering::Relaxed);
-            self.0.runtime.spawn(send_large(self.clone(), head.freeze(), payload.clone()));
+            self.0.large.fetch_add(bytes, Ordering::Relaxed);
+            let (to, head, payload) = (self.clone(), head.freeze(), payload.clone());
+            self.0.runtime.spawn(async move {
+                send_large(&to, head, payload).await;
+                to.0.large.fetch_sub(bytes, Ordering::Relaxed);
+            });
             return Ok(());
         }
         let queue = self.queue(kind.lane());
@@ -203,20 +202,22 @@ impl Outgoing {
     }
 }
 
-/// One frame in a stream of its own. A connection that ends meanwhile takes the frame with it, as it does those in
-/// lanes: the protocol sends what matters again.
-async fn send_large(to: Outgoing, head: Bytes, payload: Bytes) {
-    let bytes = payload.len() as u64;
-    if let Ok(mut stream) = to.connection().open_uni().await {
-        // An error is a stream that has ended: the first write says so too.
-        drop(stream.set_priority(LARGE_PRIORITY));
-        to.0.traffic.sent.fetch_add(head.len() as u64 + bytes, Ordering::Relaxed);
-        if stream.write_all_chunks(&mut [head, payload]).await.is_ok() && stream.finish().is_ok() {
-            // Dropped sooner, the stream would be reset with its end still on the way.
-            drop(stream.stopped().await);
-        }
+/// Not bounded by slots.
+fn is_message(kind: FrameKind) -> bool {
+    matches!(kind, FrameKind::Publish | FrameKind::Adapt)
+}
+
+/// One frame in a stream of its own. A connection that ends meanwhile takes the frame with it, as it does those in lanes: the
+/// protocol sends what matters again.
+async fn send_large(to: &Outgoing, head: Bytes, payload: Bytes) {
+    let Ok(mut stream) = to.connection().open_uni().await else { return };
+    drop(stream.set_priority(LARGE_PRIORITY));
+    to.0.traffic.sent.fetch_add((head.len() + payload.len()) as u64, Ordering::Relaxed);
+    if stream.write_all_chunks(&mut [head, payload]).await.is_ok() {
+        drop(stream.finish());
+        // Dropped sooner, the stream would be reset with its end still on the way.
+        drop(stream.stopped().await);
     }
-    to.0.large.fetch_sub(bytes, Ordering::Relaxed);
 }
 
 /// Frames as they come out of one stream.

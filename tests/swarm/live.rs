@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Far longer than anything here takes: a test that waits so long has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 type Events<T> = Arc<dyn Fn(T) + Send + Sync>;
 
@@ -24,20 +24,20 @@ fn events<T: Send + 'static>() -> (Events<T>, Receiver<T>) {
     (Arc::new(move |event| drop(sender.lock().unwrap().send(event))), receiver)
 }
 
-fn start(config: CoordinatorConfig) -> (Coordinator, Receiver<CoordinatorEvent>) {
+pub(crate) fn start(config: CoordinatorConfig) -> (Coordinator, Receiver<CoordinatorEvent>) {
     let (listener, told) = events();
     let (sender, started) = channel();
     Coordinator::start(config, listener, move |outcome| sender.send(outcome).unwrap());
     (started.recv_timeout(PATIENCE).unwrap().unwrap(), told)
 }
 
-fn close(coordinator: &Coordinator) {
+pub(crate) fn close(coordinator: &Coordinator) {
     let (sender, closed) = channel();
     coordinator.close(move || sender.send(()).unwrap());
     closed.recv_timeout(PATIENCE).unwrap();
 }
 
-fn close_agent(agent: &Agent) {
+pub(crate) fn close_agent(agent: &Agent) {
     let (sender, closed) = channel();
     agent.close(move || sender.send(()).unwrap());
     closed.recv_timeout(PATIENCE).unwrap();
@@ -72,13 +72,13 @@ impl Handler for Acting {
     }
 }
 
-struct TestAgent {
-    agent: Agent,
+pub(crate) struct TestAgent {
+    pub(crate) agent: Agent,
     handler: Acting,
-    events: Receiver<AgentEvent>,
+    pub(crate) events: Receiver<AgentEvent>,
 }
 
-fn connect(
+pub(crate) fn connect(
     address: &str,
     identity: Identity,
     kinds: &[&str],
@@ -107,7 +107,7 @@ fn connect(
     Ok(TestAgent { agent, handler, events })
 }
 
-fn task(kind: &str, payload: &'static [u8]) -> TaskRequest {
+pub(crate) fn task(kind: &str, payload: &'static [u8]) -> TaskRequest {
     TaskRequest {
         kind: Arc::from(kind),
         payload: Bytes::from_static(payload),
@@ -121,14 +121,17 @@ fn task(kind: &str, payload: &'static [u8]) -> TaskRequest {
     }
 }
 
-fn submit(coordinator: &Coordinator, task: TaskRequest) -> Receiver<Result<TaskResult, SwarmError>> {
+pub(crate) fn submit(
+    coordinator: &Coordinator,
+    task: TaskRequest,
+) -> Receiver<Result<TaskResult, SwarmError>> {
     let (sender, receiver) = channel();
     // Nobody listens to tasks that a test leaves behind.
     coordinator.submit(task, move |outcome| drop(sender.send(outcome)));
     receiver
 }
 
-fn echo(agent: &Agent, work: Work) {
+pub(crate) fn echo(agent: &Agent, work: Work) {
     agent.finished(work.token, Ok(work.payload));
 }
 

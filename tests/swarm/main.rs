@@ -4,6 +4,7 @@
 
 mod frames;
 mod fuzz;
+mod hostile;
 mod kinds;
 mod live;
 mod schema;

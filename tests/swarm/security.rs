@@ -38,7 +38,7 @@ struct Dial {
 }
 
 /// The TLS alert in the end of a connection, sent by either side.
-fn alert(error: &ConnectionError) -> Option<u8> {
+pub(crate) fn alert(error: &ConnectionError) -> Option<u8> {
     let code = match error {
         ConnectionError::TransportError(error) => u64::from(error.code),
         ConnectionError::ConnectionClosed(close) => u64::from(close.error_code),
@@ -144,32 +144,32 @@ fn issue(authority: &CertificateAuthority, id: &str, role: Role) -> Identity {
 // --------------------------------------------------------------- certificates that our authority would never sign
 
 /// An authority without rules, and an identity of its coordinator.
-struct Lawless {
+pub(crate) struct Lawless {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
 }
 
-struct Wild<'a> {
-    uris: &'a [&'a str],
-    usage: ExtendedKeyUsagePurpose,
+pub(crate) struct Wild<'a> {
+    pub(crate) uris: &'a [&'a str],
+    pub(crate) usage: ExtendedKeyUsagePurpose,
     /// Seconds from now.
-    from: i64,
-    to: i64,
+    pub(crate) from: i64,
+    pub(crate) to: i64,
 }
 
-const AGENT: &str = "spiffe://test.midstreamer/swarm/test/agent/a";
-const COORDINATOR: &str = "spiffe://test.midstreamer/swarm/test/coordinator/c";
+pub(crate) const AGENT: &str = "spiffe://test.midstreamer/swarm/test/agent/a";
+pub(crate) const COORDINATOR: &str = "spiffe://test.midstreamer/swarm/test/coordinator/c";
 
-fn of_agent<'a>(uris: &'a [&'a str]) -> Wild<'a> {
+pub(crate) fn of_agent<'a>(uris: &'a [&'a str]) -> Wild<'a> {
     Wild { uris, usage: ExtendedKeyUsagePurpose::ClientAuth, from: -60, to: 3600 }
 }
 
-fn of_coordinator<'a>(uris: &'a [&'a str]) -> Wild<'a> {
+pub(crate) fn of_coordinator<'a>(uris: &'a [&'a str]) -> Wild<'a> {
     Wild { usage: ExtendedKeyUsagePurpose::ServerAuth, ..of_agent(uris) }
 }
 
 impl Lawless {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -191,13 +191,13 @@ impl Lawless {
         (certificate.der().clone(), certificate.pem(), key)
     }
 
-    fn identity(&self, wild: &Wild<'_>) -> Identity {
+    pub(crate) fn identity(&self, wild: &Wild<'_>) -> Identity {
         let (_, certificate, key) = self.sign(wild);
         Identity::parse(&certificate, &key.serialize_pem(), &self.pem).unwrap()
     }
 
     /// A client that presents whatever it likes and accepts whatever it gets.
-    fn client(&self, wild: Option<&Wild<'_>>) -> ClientConfig {
+    pub(crate) fn client(&self, wild: Option<&Wild<'_>>) -> ClientConfig {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])

@@ -1,7 +1,7 @@
 //! From an address to a welcome, and what went wrong on the way.
 
 use super::Shared;
-use crate::protocol::frame::{HANDSHAKE_FRAME_BYTES, max_frame_bytes};
+use crate::protocol::frame::{HANDSHAKE_FRAME_BYTES, LANE_FRAME_BYTES};
 use crate::protocol::messages::{Code, Lane};
 use crate::protocol::session::{self, VERSIONS, version_of};
 use crate::security::Refusal;
@@ -102,7 +102,7 @@ async fn greet(shared: &Arc<Shared>, connection: &Connection) -> Result<Welcomed
             Err(refused) => return Err(Some(of_code(refused.code(), refused.to_string()))),
         }
     };
-    control.allow(max_frame_bytes(established.max_message_bytes));
+    control.allow(LANE_FRAME_BYTES);
     Ok(Welcomed { out, control, established })
 }
 

@@ -4,7 +4,7 @@ use super::dial::{self, Welcomed};
 use super::hub::resident_bytes;
 use super::types::{AgentEvent, AgentState};
 use super::{Agent, GOODBYE, Shared};
-use crate::protocol::frame::{Frame, max_frame_bytes};
+use crate::protocol::frame::{Frame, LANE_FRAME_BYTES, max_frame_bytes};
 use crate::protocol::messages::{
     Adapt, Assign, Cancel, Code, FrameKind, Goodbye, GoodbyeAck, HeartbeatAck, Lane, LaneOpen, Publish,
     PublishAck, ResultAck, SubscribeAck,
@@ -127,7 +127,7 @@ async fn serve(shared: &Arc<Shared>, welcomed: Welcomed, address: &str) -> Resul
     let (send, receive) = connection.open_bi().await.map_err(|error| end(&error))?;
     tokio::spawn(out.clone().write(Lane::Task, send));
     let limit = max_frame_bytes(established.max_message_bytes);
-    let tasks = Incoming::new(receive, limit, shared.traffic.clone());
+    let tasks = Incoming::new(receive, LANE_FRAME_BYTES, shared.traffic.clone());
     let heartbeat = Duration::from_millis(established.heartbeat_ms.max(1));
     let first = shared.turn(|hub, now| {
         let open = LaneOpen { lane: Lane::Task.into() };
@@ -298,6 +298,7 @@ async fn other_lanes(shared: Arc<Shared>, out: Outgoing, mut tasks: Incoming, li
         }
     };
     let large = async {
+        // As many at once as the peer may open.
         while let Ok(stream) = connection.accept_uni().await {
             let (shared, connection) = (shared.clone(), connection.clone());
             tokio::spawn(async move {

@@ -2,7 +2,9 @@
 
 use super::Shared;
 use super::hub::{Life, Session};
-use crate::protocol::frame::{Frame, HANDSHAKE_FRAME_BYTES, INLINE_PAYLOAD_BYTES, max_frame_bytes};
+use crate::protocol::frame::{
+    Frame, HANDSHAKE_FRAME_BYTES, INLINE_PAYLOAD_BYTES, LANE_FRAME_BYTES, max_frame_bytes,
+};
 use crate::protocol::messages::{
     self, Code, Complete, FailureReason, FrameKind, Goodbye, GoodbyeAck, Heartbeat, Held, Lane, LaneOpen,
     Progress, Publish, PublishAck, Sender, Subscribe, SubscribeAck, TaskError, Unsubscribe,
@@ -26,6 +28,9 @@ use tracing::Instrument;
 /// Handshakes that are computed at once. Each costs about a millisecond; the others wait in the socket.
 const MAX_HANDSHAKES: usize = 64;
 
+/// Of those, the ones that are kept for peers that have shown that they are at their address.
+const PROVEN_ONLY: usize = 48;
+
 /// The longest that a peer may take for its TLS handshake, in which it holds one of the places. A lost packet would
 /// otherwise hold it for a minute and a half.
 const TLS: Duration = Duration::from_secs(3);
@@ -44,8 +49,8 @@ pub(super) async fn accept(endpoint: quinn::Endpoint, shared: Arc<Shared>) {
             incoming.refuse();
             continue;
         }
-        if handshakes.available_permits() == 0 && incoming.may_retry() {
-            // Under load, only who really is at its address is worth a signature.
+        if handshakes.available_permits() <= PROVEN_ONLY && incoming.may_retry() {
+            // Under load, only who really is at its address is worth a signature, and a place that it may keep for long.
             if let Err(error) = incoming.retry() {
                 error.into_incoming().ignore();
             }
@@ -137,7 +142,7 @@ async fn greet(connection: &Connection, shared: &Arc<Shared>) -> Result<Welcomed
             return Err(unwelcome);
         }
     };
-    control.allow(max_frame_bytes(shared.config.max_message_bytes));
+    control.allow(LANE_FRAME_BYTES);
     match join(shared, &peer, greeting, key_exchange, &out) {
         Ok(generation) => Ok(Welcomed { generation, out, control, id }),
         Err(unwelcome) => {
@@ -398,7 +403,7 @@ async fn lanes(generation: Generation, id: Arc<str>, out: Outgoing, shared: Arc<
     let opened = async {
         let Ok((send, receive)) = connection.accept_bi().await else { return };
         tokio::spawn(out.clone().write(Lane::Task, send));
-        let mut tasks = Incoming::new(receive, limit, shared.traffic.clone());
+        let mut tasks = Incoming::new(receive, LANE_FRAME_BYTES, shared.traffic.clone());
         match tasks.next().await {
             Ok(frame) if frame.kind == FrameKind::LaneOpen => {
                 let lane = frame.message::<LaneOpen>().map(|open| open.lane());
@@ -427,6 +432,7 @@ async fn lanes(generation: Generation, id: Arc<str>, out: Outgoing, shared: Arc<
         }
     };
     let large = async {
+        // As many at once as the peer may open.
         while let Ok(stream) = connection.accept_uni().await {
             let (shared, id, connection) = (shared.clone(), id.clone(), connection.clone());
             tokio::spawn(async move {
@@ -457,6 +463,11 @@ fn task_frames(
 ) -> Result<(), String> {
     shared.turn(|hub, now| {
         for frame in frames {
+            // The limit of a frame leaves room for a header that hardly any has.
+            let (bytes, limit) = (frame.payload.len(), shared.config.max_message_bytes);
+            if bytes > limit {
+                return Err(format!("a payload of {bytes} bytes, at most {limit} are allowed"));
+            }
             match frame.kind {
                 FrameKind::Publish if !hub.serves(generation) => {}
                 FrameKind::Complete => {
