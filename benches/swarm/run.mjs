@@ -36,7 +36,7 @@ const steps = [
   ['matrix', () => matrix(flags.quick ? { rounds: 1, sequences: 20, length: 1000 } : { rounds: 15, sequences: 200, length: 1000 })],
   ['durable', () => durable(flags.data, rounds)],
 ]
-if (flags.many) steps.push(['registration', () => registration(10_000, 8, { seconds: 100, dialMs: 100_000, mostMiB: 450 })])
+if (flags.many) steps.push(['registration', () => registration(10_000, 8, { atOnce: 25, mostMiB: 450 })])
 const wanted = steps.filter(([kind]) => flags.only === undefined || flags.only === kind)
 if (wanted.length === 0) throw new Error(`--only ${flags.only}: there are tasks, registration, matrix and durable`)
 
