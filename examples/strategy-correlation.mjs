@@ -1,5 +1,5 @@
 /**
- * Which of these strategies are the same bet? The signals of 41 strategies over ten years are compared pair by
+ * Which of these strategies are the same bet? The signals of 41 strategies over nineteen years are compared pair by
  * pair by two agents, processes of their own: by what they say (longest common subsequence) and by what they earned
  * (dynamic time warping of their equity curves). Each matrix has the bits of the local function.
  *
@@ -22,19 +22,17 @@ import { writeIdentity } from './swarm/identity-files.mjs'
 import { positions } from './swarm/crossover.mjs'
 
 const AVERAGES = [5, 10, 20, 30, 50, 75, 100, 200]
-const DAYS = 2520 // the last ten years
-const SHIFTS = 3
+const SHIFTS = 5
 const SAME_BET = 0.9 // of the way from chance to the very same signals
 const MATRIX = { normalize: 'zscore', window: 10 } // an equity curve may be ten days late
 const heading = (text) => console.log(`\n${bold(text)}\n`)
 
 // ------------------------------------------------------------------------------------------ the strategies
 const bars = loadBars()
-const { names, streams } = strategySignals(bars)
-const first = bars.close.length - DAYS
+const { names, streams, first } = strategySignals(bars)
 const side = { STRONG_BUY: 1, BUY: 1, HOLD: 0, SELL: 0, STRONG_SELL: 0 }
 /** In the market or not, day by day. */
-const signals = streams.map((stream) => Uint8Array.from(stream.slice(-DAYS), (signal) => side[signal]))
+const signals = streams.map((stream) => Uint8Array.from(stream, (signal) => side[signal]))
 for (const fast of AVERAGES) {
   for (const slow of AVERAGES) {
     if (fast >= slow) continue

@@ -14,8 +14,14 @@ const { name, names, address, identity, amount, small, later, recordOf, checkDes
 /** Kinds that every agent runs natively. */
 const BUILT_IN = new Set(['dtw', 'dtw.nearest', 'dtw.matrix', 'lcs', 'lcs.matrix', 'library.search'])
 
-/** More tasks at once than this would only wait in the agent. */
-const MOST_CONCURRENT = 65_536
+/** As the protocol has it. */
+const MOST_CONCURRENT = 4096
+
+/** Kinds of an agent beside those that are built in: 256 in all. */
+const MOST_KINDS = 240
+
+/** Keys of metadata. */
+const MOST_METADATA = 64
 
 function addresses(what, value) {
   if (isArray(value) !== true) return [address(what, value)]
@@ -26,6 +32,10 @@ function addresses(what, value) {
 function concurrency(what, value) {
   if (Number.isInteger(value) && value >= 1 && value <= MOST_CONCURRENT) return value
   throw invalid(`${what} must be an integer from 1 to ${MOST_CONCURRENT}, got ${show(value)}`)
+}
+
+function checkCount(what, count, most) {
+  if (count > most) throw failure('TOO_LARGE', `${what} must have at most ${most} entries, got ${count}`)
 }
 
 function fallback(what, value) {
@@ -98,6 +108,9 @@ class Agent {
     if (checked.identity === undefined) throw invalid('identity must be an object with certificate, privateKey and ca in PEM, got undefined')
     const kinds = Object.keys(checked.handlers)
     for (const kind of kinds) checkKind('handlers', kind)
+    checkCount('handlers', kinds.length, MOST_KINDS)
+    checkCount('capabilities', checked.capabilities.length, MOST_KINDS)
+    checkCount('metadata', Object.keys(checked.metadata).length, MOST_METADATA)
     checkDescription([checked.type, ...checked.capabilities, ...Object.entries(checked.metadata).flat(), ...kinds])
     throwIfAborted(checked.signal)
     const agent = new Agent(INSIDE)
@@ -145,6 +158,7 @@ class Agent {
     callback('handler', handler)
     if (!this.#kinds.has(kind)) {
       checkDescription([kind, ...this.#kinds])
+      checkCount('the kinds of an agent', this.#kinds.size + 1, MOST_KINDS)
       this.#inbox.now((native) => native.handle(kind))
       this.#kinds.add(kind)
     }

@@ -10,7 +10,7 @@ const { encode } = require('./payload.js')
 const { throwIfAborted } = require('./task.js')
 const { failure, invalid, show } = require('./errors.js')
 const { readOptions, checksOf, abortSignal, callback, count } = require('./options.js')
-const { name, names, address, identity, directory, amount, small, later, recordOf, text } = require('./swarm-options.js')
+const { name, key, names, address, identity, directory, amount, small, later, recordOf, text } = require('./swarm-options.js')
 
 const ENROLMENT = 'join tokens and renewal come with a later version; give `identity` instead, from CertificateAuthority.issue()'
 
@@ -22,6 +22,12 @@ function messageBytes(what, value) {
   throw invalid(`${what} must be an integer from 1024 to ${MOST_MESSAGE_BYTES}, got ${show(value)}`)
 }
 
+/** What agents take as a timeout: 100 ms to a day. */
+function timeout(what, value) {
+  if (Number.isSafeInteger(value) && value >= 100 && value <= 86_400_000) return value
+  throw invalid(`${what} must be an integer from 100 to 86400000, got ${show(value)}`)
+}
+
 function priority(what, value) {
   if (Number.isInteger(value) && value >= 0 && value <= 9) return value
   throw invalid(`${what} must be an integer from 0 to 9, got ${show(value)}`)
@@ -31,7 +37,7 @@ const START = checksOf({
   listen: address,
   identity,
   dataDir: directory,
-  agentTimeoutMs: amount,
+  agentTimeoutMs: timeout,
   taskTimeoutMs: amount,
   maxAttempts: small,
   maxQueued: small,
@@ -59,7 +65,7 @@ const TASK = checksOf({
   timeoutMs: amount,
   attemptTimeoutMs: amount,
   progressTimeoutMs: amount,
-  idempotencyKey: name,
+  idempotencyKey: key,
   maxAttempts: small,
 })
 const TASK_DEFAULTS = Object.freeze({
@@ -169,18 +175,18 @@ class Coordinator {
   async result(taskIdOrKey, options) {
     const { signal } = readOptions(options, WAIT, NONE, 'result')
     throwIfAborted(signal)
-    name('taskIdOrKey', taskIdOrKey)
+    key('taskIdOrKey', taskIdOrKey)
     return await this.#inbox.wait(signal, (native, request) => native.result(request, taskIdOrKey))
   }
 
   task(taskIdOrKey) {
-    name('taskIdOrKey', taskIdOrKey)
+    key('taskIdOrKey', taskIdOrKey)
     const state = this.#inbox.now((native) => native.task(taskIdOrKey))
     return state === null ? undefined : JSON.parse(state)
   }
 
   async cancel(taskIdOrKey) {
-    name('taskIdOrKey', taskIdOrKey)
+    key('taskIdOrKey', taskIdOrKey)
     return await this.#inbox.ask((native, request) => native.cancel(request, taskIdOrKey))
   }
 
@@ -194,7 +200,7 @@ class Coordinator {
   }
 
   async retryDeadLetter(taskId) {
-    name('taskId', taskId)
+    key('taskId', taskId)
     await this.#inbox.ask((native, request) => native.retryDeadLetter(request, taskId))
   }
 

@@ -5,8 +5,11 @@ const path = require('node:path')
 const { failure, invalid, isArray, show } = require('./errors.js')
 const { record } = require('./options.js')
 
-/** Kinds, topics, capabilities, types, keys: characters of each. They travel in headers, which are small. */
-const LONGEST_NAME = 512
+/** Kinds, topics, capabilities, types, keys of metadata: bytes of each, as on the wire. */
+const LONGEST_NAME_BYTES = 128
+
+/** An idempotency key, characters. */
+const LONGEST_KEY = 512
 
 /** Bytes of everything that an agent says about itself. */
 const MOST_DESCRIPTION_BYTES = 32 * 1024
@@ -14,9 +17,20 @@ const MOST_DESCRIPTION_BYTES = 32 * 1024
 /** Half of a surrogate pair would arrive as something else. */
 const ILL_FORMED = /\p{Surrogate}/u
 
+const CONTROL = /\p{Cc}/u
+
 function name(what, value) {
   if (typeof value !== 'string' || value === '') throw invalid(`${what} must be a string that is not empty, got ${show(value)}`)
-  if (value.length > LONGEST_NAME) throw invalid(`${what} must have at most ${LONGEST_NAME} characters, got ${value.length}`)
+  const bytes = Buffer.byteLength(value)
+  if (bytes > LONGEST_NAME_BYTES) throw invalid(`${what} must have at most ${LONGEST_NAME_BYTES} bytes in UTF-8, got ${bytes}`)
+  if (ILL_FORMED.test(value) || CONTROL.test(value)) throw invalid(`${what} must be well-formed text without control characters, got ${show(value)}`)
+  return value
+}
+
+/** An idempotency key: any text that says what it is. */
+function key(what, value) {
+  if (typeof value !== 'string' || value === '') throw invalid(`${what} must be a string that is not empty, got ${show(value)}`)
+  if (value.length > LONGEST_KEY) throw invalid(`${what} must have at most ${LONGEST_KEY} characters, got ${value.length}`)
   if (ILL_FORMED.test(value) || value.includes('\0')) throw invalid(`${what} must be well-formed text without NUL, got ${show(value)}`)
   return value
 }
@@ -98,4 +112,4 @@ function text(what, value) {
   return value
 }
 
-module.exports = { name, names, address, identity, directory, amount, small, later, recordOf, checkDescription, text }
+module.exports = { name, key, names, address, identity, directory, amount, small, later, recordOf, checkDescription, text }

@@ -7,7 +7,6 @@
 //! | [`frame`] | how a stream of bytes is cut into frames, and what is refused |
 //! | [`messages`] | what frames carry, kind by kind |
 //! | [`session`] | how two sides become a session, stay one and part |
-//! | [`session`] | handshake, heartbeats, leases, goodbye: both sides |
 //! | [`tasks`] | what the coordinator knows of tasks: accepted, leased, finished; retention and idempotency |
 //! | [`work`] | what an agent has to do and has done: starts, results, leases |
 //! | [`value`] | encoded values: JSON with typed arrays as raw bytes |

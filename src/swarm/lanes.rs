@@ -2,13 +2,13 @@
 //! turns, and large payloads take streams of their own.
 
 use crate::protocol::frame::{self, Decoder, Frame, FrameError, INLINE_PAYLOAD_BYTES};
-use crate::protocol::messages::{FrameKind, Lane};
+use crate::protocol::messages::{Code, FrameKind, Lane};
 use bytes::{Bytes, BytesMut};
 use prost::Message;
-use quinn::{Connection, RecvStream, SendStream};
-use std::mem;
-use std::sync::atomic::{AtomicU64, Ordering};
+use quinn::{Connection, RecvStream, SendStream, VarInt};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
@@ -36,7 +36,12 @@ pub(super) struct Traffic {
 struct Queue {
     waiting: Mutex<BytesMut>,
     filled: Notify,
+    /// What waits has time: it goes with the next frame of any lane, or soon.
+    lazy: AtomicBool,
 }
+
+/// How long a frame that has time waits for company. A packet of its own costs both sides about as much as a task.
+const LAZINESS: Duration = Duration::from_millis(2);
 
 /// Where frames to one peer go.
 #[derive(Debug, Clone)]
@@ -81,6 +86,16 @@ impl Outgoing {
         &self.0.connection
     }
 
+    /// Closes the connection, unless the peer does so in time.
+    pub(super) fn close_within(&self, time: Duration) {
+        let connection = self.0.connection.clone();
+        self.0.runtime.spawn(async move {
+            if tokio::time::timeout(time, connection.closed()).await.is_err() {
+                connection.close(VarInt::from_u32(Code::Closed as u32), b"goodbye");
+            }
+        });
+    }
+
     fn queue(&self, lane: Lane) -> &Queue {
         match lane {
             Lane::Control => &self.0.control,
@@ -100,9 +115,9 @@ impl Outgoing {
             if self.0.large.load(Ordering::Relaxed) > MAX_LARGE_WAITING {
                 return Err(SendError::SlowPeer);
             }
-            self.0.large.fetch_add(payload.len() as u64, Ordering::Relaxed);
             let mut head = BytesMut::new();
             frame::encode_message_head(kind, request, header, payload.len(), &mut head)?;
+            self.0.large.fetch_add(payload.len() as u64, Ordering::Relaxed);
             self.0.runtime.spawn(send_large(self.clone(), head.freeze(), payload.clone()));
             return Ok(());
         }
@@ -114,8 +129,34 @@ impl Outgoing {
         let was_empty = waiting.is_empty();
         frame::encode_message(kind, request, header, payload, &mut waiting)?;
         drop(waiting);
-        if was_empty {
+        if was_empty || queue.lazy.swap(false, Ordering::Relaxed) {
             queue.filled.notify_one();
+        }
+        // What waits for company has some now: both streams fit into one packet.
+        if kind.lane() != Lane::Control && self.0.control.lazy.swap(false, Ordering::Relaxed) {
+            self.0.control.filled.notify_one();
+        }
+        Ok(())
+    }
+
+    /// The same on the control lane for a frame that has time.
+    pub(super) fn send_lazily(&self, kind: FrameKind, header: &impl Message) -> Result<(), SendError> {
+        let queue = &self.0.control;
+        let mut waiting = queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() > MAX_WAITING {
+            return Err(SendError::SlowPeer);
+        }
+        let was_empty = waiting.is_empty();
+        frame::encode_message(kind, 0, header, &[], &mut waiting)?;
+        if was_empty {
+            queue.lazy.store(true, Ordering::Relaxed);
+            let this = self.clone();
+            self.0.runtime.spawn(async move {
+                tokio::time::sleep(LAZINESS).await;
+                if this.0.control.lazy.swap(false, Ordering::Relaxed) {
+                    this.0.control.filled.notify_one();
+                }
+            });
         }
         Ok(())
     }
@@ -139,15 +180,23 @@ impl Outgoing {
         // An error is a stream that has ended: the first write says so too.
         drop(stream.set_priority(priority));
         let queue = self.queue(lane);
+        let connection = self.0.connection.clone();
+        let closed = connection.closed();
+        tokio::pin!(closed);
         loop {
-            let full = mem::take(&mut *queue.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+            let full = queue.waiting.lock().unwrap_or_else(PoisonError::into_inner).split().freeze();
             if full.is_empty() {
-                queue.filled.notified().await;
-                continue;
+                // This task itself keeps the queue: nobody else would end it.
+                tokio::select! {
+                    () = queue.filled.notified() => continue,
+                    _ = &mut closed => return,
+                }
             }
             self.0.traffic.sent.fetch_add(full.len() as u64, Ordering::Relaxed);
-            // The connection's end is reported by whoever reads from it.
-            if stream.write_chunk(full.freeze()).await.is_err() {
+            if let Err(error) = stream.write_chunk(full).await {
+                // A lane that is not read any more is no lane: without it the connection is of no use.
+                tracing::debug!(%error, "a lane has ended");
+                connection.close(VarInt::from_u32(Code::Protocol as u32), b"a lane ended");
                 return;
             }
         }

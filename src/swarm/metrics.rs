@@ -5,6 +5,7 @@
 
 use super::coordinator::SwarmStats;
 use super::dial_errors;
+use crate::protocol::frame::INLINE_PAYLOAD_BYTES;
 use crate::protocol::messages::Code;
 use crate::protocol::tasks::{FailureCode, Outcome};
 use crate::protocol::value::{Node, Value};
@@ -21,9 +22,9 @@ const MAX_KINDS: usize = 256;
 /// What those share.
 const OTHER_KINDS: &str = "other";
 
-/// From a tenth of a millisecond to a minute.
+/// From one millisecond, the resolution of run times, to a minute.
 const DURATIONS_MS: &[f64] =
-    &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 1e4, 3e4, 6e4];
+    &[1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 1e4, 3e4, 6e4];
 /// Similarities and scores: 0 to 1.
 const SHARES: &[f64] = &[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0];
 
@@ -89,7 +90,7 @@ impl Metrics {
         Ok(Self {
             matches: counter(
                 "midstreamer_pattern_matches_total",
-                "Patterns found by library.search and dtw.nearest",
+                "Patterns found by library.search and dtw.nearest, in results of at most 64 KiB",
             )?,
             match_duration: histogram(
                 "midstreamer_pattern_match_duration_ms",
@@ -118,7 +119,7 @@ impl Metrics {
             completed: counters("midstreamer_tasks_completed_total", "Tasks with a result, by kind", "kind")?,
             failed: counters(
                 "midstreamer_tasks_failed_total",
-                "Tasks that failed for good, by reason",
+                "Tasks that ended without a result, by reason",
                 "reason",
             )?,
             retried: counters(
@@ -235,6 +236,10 @@ impl Metrics {
 
     /// What a search has found: a list of matches, the best one first.
     fn found(&self, value: &bytes::Bytes) {
+        // Under the lock of the whole coordinator: a long list is not looked at.
+        if value.len() > INLINE_PAYLOAD_BYTES {
+            return;
+        }
         let Ok(value) = Value::decode(value) else { return };
         let Some(Node::List(list)) = value.root() else { return };
         self.matches.inc_by(list.len() as u64);

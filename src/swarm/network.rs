@@ -19,14 +19,16 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-/// Streams that a peer may have open at once: a control and a task lane, a lane for sync, and large payloads. quinn
-/// makes room for each at once: 1,024 of them treble the memory of an idle connection.
-const MAX_STREAMS: u32 = 16;
+/// Lanes that a peer may open. quinn makes room for each at once: 1,024 of them treble the memory of an idle connection.
+const MAX_LANES: u32 = 4;
 
-/// What a stream and a connection may have in flight. A large payload travels in a stream of its own, and 4 MiB in flight fill
-/// 1 Gbit/s over 32 ms.
+/// Large payloads that a peer may have on the way at once, each on a stream of its own. All of them are read at once: one
+/// that is not would keep its window of the connection, and the lanes with it.
+const MAX_LARGE: u32 = 3;
+
+/// What a stream and a connection may have in flight. Large payloads alone cannot use up the connection's.
 const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 4 << 20;
+const CONNECTION_WINDOW: u32 = (MAX_LARGE + 2) * STREAM_WINDOW;
 
 /// The round trip that is assumed before one was measured. QUIC's default of 333 ms makes every handshake packet that is lost in a
 /// storm of logins cost a second.
@@ -62,7 +64,8 @@ impl Network {
             .spawn(move || {
                 // An error is the sender's end: either way it is time to stop.
                 drop(runtime.block_on(stopped));
-                // Endpoints that still have a goodbye on the way are not waited for here: `close` did.
+                // Neither a look-up of a name that hangs is waited for, nor a goodbye that is on its way: `close` did.
+                runtime.shutdown_background();
             })
             .map_err(failed)?;
         Ok(Self(Arc::new(Thread { handle, stop: Some(stop), joined: Some(joined) })))
@@ -121,8 +124,8 @@ pub(super) fn transport(side: Side, agent_timeout: Duration) -> Arc<TransportCon
     config
         .initial_rtt(INITIAL_RTT)
         .max_idle_timeout(Some(idle))
-        .max_concurrent_bidi_streams(VarInt::from_u32(MAX_STREAMS))
-        .max_concurrent_uni_streams(VarInt::from_u32(MAX_STREAMS))
+        .max_concurrent_bidi_streams(VarInt::from_u32(MAX_LANES))
+        .max_concurrent_uni_streams(VarInt::from_u32(MAX_LARGE))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
         .send_window(u64::from(CONNECTION_WINDOW))

@@ -94,7 +94,7 @@ fn connect(
         agent_type: "worker".to_owned(),
         capabilities: vec!["gpu".to_owned()],
         metadata: BTreeMap::new(),
-        concurrency: 4,
+        concurrency: 16,
         kinds: kinds.iter().map(|&kind| kind.to_owned()).collect(),
         connect_timeout_ms: 5_000,
     };
@@ -168,6 +168,23 @@ fn tasks_go_to_agents_and_results_come_back() {
     close(&coordinator);
     let after = submit(&coordinator, task("echo", b"")).recv_timeout(PATIENCE).unwrap();
     assert_eq!(after.unwrap_err().code, SwarmCode::Closed);
+}
+
+#[test]
+fn many_large_payloads_do_not_starve_the_connection() {
+    let (coordinator, _told) =
+        start(CoordinatorConfig { agent_timeout_ms: 2_000, ..CoordinatorConfig::default() });
+    let identity = coordinator.development_identity("a1").unwrap();
+    let a1 = connect(coordinator.address(), identity, &["echo"], echo).unwrap();
+    let payload = Bytes::from((0..4 << 20).map(|at: u32| at as u8).collect::<Vec<u8>>());
+    let large = TaskRequest { payload: payload.clone(), ..task("echo", b"") };
+    let results: Vec<_> = (0..24).map(|_| submit(&coordinator, large.clone())).collect();
+    for result in results {
+        let result = result.recv_timeout(PATIENCE).unwrap().unwrap();
+        assert!(result.value == payload, "both ways, whole");
+    }
+    close_agent(&a1.agent);
+    close(&coordinator);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! For how long an agent may start work, and when it counts as lost.
+//! For how long an agent may start work.
 //!
 //! The agent counts from when it sent what was acknowledged, the coordinator from when it received it, which is later; and
 //! the agent stops a tenth earlier, for clocks that do not run alike. So an agent that is cut off has stopped starting work
@@ -66,39 +66,5 @@ impl LeaseClock {
     /// Whether work may be started.
     pub fn holds(&self, now: Millis) -> bool {
         now < self.ends_at()
-    }
-}
-
-/// The coordinator's view of an agent: heard of, or lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Liveness {
-    agent_timeout_ms: u64,
-    heard_at: Millis,
-}
-
-impl Liveness {
-    /// Hello was received at `now`.
-    pub fn new(agent_timeout_ms: u64, now: Millis) -> Self {
-        Self { agent_timeout_ms, heard_at: now }
-    }
-
-    /// A frame was received at `now`.
-    pub fn heard(&mut self, now: Millis) {
-        self.heard_at = self.heard_at.max(now);
-    }
-
-    /// When it was last heard of.
-    pub fn heard_at(&self) -> Millis {
-        self.heard_at
-    }
-
-    /// When it is lost, unless it is heard of before.
-    pub fn lost_at(&self) -> Millis {
-        self.heard_at.saturating_add(self.agent_timeout_ms)
-    }
-
-    /// Whether it is lost.
-    pub fn is_lost(&self, now: Millis) -> bool {
-        now >= self.lost_at()
     }
 }

@@ -5,23 +5,20 @@
 //! | --- | --- |
 //! | `agent` | the side that dials: Hello, then a Welcome or a refusal |
 //! | `coordinator` | the side that listens: a checked Hello, then the terms |
-//! | `lease` | for how long an agent may start work, and when it counts as lost |
-//! | `farewell` | the end that loses nothing: GOODBYE, GOODBYE_ACK, and who closes |
+//! | `lease` | for how long an agent may start work, |
 //! | `limits` | what a message may claim |
 //! | `backoff` | when to dial again |
 
 mod agent;
 mod backoff;
 mod coordinator;
-mod farewell;
 mod lease;
 mod limits;
 
 pub use agent::{Accepted, Dialing, Registration};
 pub use backoff::backoff_ms;
 pub use coordinator::{Greeting, Listening, Terms, refuse};
-pub use farewell::{Farewell, Side};
-pub use lease::{LeaseClock, Liveness};
+pub use lease::LeaseClock;
 pub use limits::{
     MAX_AGENT_TIMEOUT_MS, MAX_HELD, MAX_METADATA_BYTES, MAX_METADATA_ENTRIES, MAX_NAME_BYTES, MAX_NAMES,
     MAX_SLOTS, MIN_AGENT_TIMEOUT_MS, check_name, check_offer,

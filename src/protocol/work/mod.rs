@@ -442,6 +442,15 @@ impl Workbench {
         }
     }
 
+    /// Drops what waits and runs, and keeps the results that are not acknowledged: before the Goodbye.
+    pub fn abandon(&mut self) {
+        let unfinished = self.held.iter().filter(|(_, state)| !matches!(state, State::Finished(_)));
+        let unfinished: Vec<(TaskId, Fence)> = unfinished.map(|(key, _)| *key).collect();
+        for (task, fence) in unfinished {
+            self.discard(task, fence, Abort::Closing);
+        }
+    }
+
     /// Nothing waits, runs, or is unacknowledged.
     pub fn is_idle(&self) -> bool {
         self.held.is_empty()

@@ -14,10 +14,14 @@ use quinn::crypto::rustls::HandshakeData;
 use quinn::{Connection, ConnectionError, Endpoint};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 /// The longest that one dial may take, up to the Welcome.
 pub(super) const DIAL: Duration = Duration::from_secs(5);
+
+/// Dials of this process at once. A thousand that begin together lose packets to each other, and then seconds.
+static DIALS: Semaphore = Semaphore::const_new(16);
 
 /// A coordinator has welcomed us.
 pub(super) struct Welcomed {
@@ -33,6 +37,7 @@ pub(super) async fn dial(
     client: &quinn::ClientConfig,
     address: &str,
 ) -> Result<Welcomed, SwarmError> {
+    let _place = DIALS.acquire().await;
     match timeout(DIAL, attempt(shared, endpoint, client, address)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(SwarmError::new(

@@ -24,6 +24,9 @@ pub(super) type Call = Box<dyn FnOnce() + Send>;
 
 type Told = Box<dyn FnOnce(Result<(), SwarmError>) + Send>;
 
+/// Pause between two reports of one execution: a handler may report as often as it likes.
+const PROGRESS_MS: u64 = 50;
+
 /// Messages that wait for their acknowledgement.
 const MAX_UNACKNOWLEDGED: usize = 65_536;
 
@@ -33,8 +36,10 @@ struct Execution {
     /// A built-in kind: raised to stop its kernel.
     native: Option<Arc<Job>>,
     started: Millis,
-    /// What was reported last, so that equal reports are not sent.
-    progress: f64,
+    /// When a report of progress was last sent.
+    reported_at: Millis,
+    /// A report that came too soon after that: it goes with the next heartbeat.
+    unreported: Option<f64>,
 }
 
 /// See the module.
@@ -186,10 +191,12 @@ impl Hub {
             address: address.to_owned(),
             coordinator: established.coordinator,
         });
-        self.connected.take()
+        // Whoever has given up meanwhile is told so at the end.
+        if self.closing.is_none() { self.connected.take() } else { None }
     }
 
-    pub(super) fn heartbeat(&mut self, now: Millis) {
+    pub(super) fn heartbeat(&mut self, memory_bytes: u64, now: Millis) {
+        self.report(now);
         let Some(lease) = &mut self.lease else { return };
         let seq = lease.heartbeat(now);
         let running = self.bench.running();
@@ -197,7 +204,7 @@ impl Hub {
             seq,
             running: u32::try_from(running).unwrap_or(u32::MAX),
             load: running as f32 / self.concurrency.max(1) as f32,
-            memory_bytes: resident_bytes(),
+            memory_bytes,
             completed: self.completed,
             failed: self.failed,
         };
@@ -229,7 +236,7 @@ impl Hub {
     }
 
     /// The coordinator takes its leave. After a replacement nothing that it gave may go on.
-    pub(super) fn dismissed(&mut self, error: &SwarmError, _: Millis) {
+    pub(super) fn dismissed(&mut self, error: &SwarmError) {
         if error.code.is_final() {
             self.bench.close_down();
         } else {
@@ -240,6 +247,10 @@ impl Hub {
     // ---------------------------------------------------------------------------------------------- tasks
 
     pub(super) fn assigned(&mut self, assign: &Assign, payload: Bytes, now: Millis) {
+        if self.closing.is_some() {
+            // The goodbye gives it back.
+            return;
+        }
         let (task, fence) = (TaskId(assign.task), Fence { epoch: assign.epoch, attempt: assign.attempt });
         match self.bench.assign(task, fence) {
             Assigned::Run => {}
@@ -269,7 +280,10 @@ impl Hub {
         let native = (!own && KINDS.contains(&&*work.kind)).then(|| Arc::new(Job::new()));
         let declined = !own && native.is_none();
         self.tokens.insert(token, (task, fence));
-        self.executions.insert((task, fence), Execution { work, native, started: now, progress: -1.0 });
+        self.executions.insert(
+            (task, fence),
+            Execution { work, native, started: now, reported_at: 0, unreported: None },
+        );
         if declined {
             // Offers of kinds only ever grow, so this is a coordinator that guesses.
             self.bench.cancel(task, fence, now);
@@ -359,14 +373,31 @@ impl Hub {
         Some(execution)
     }
 
-    pub(super) fn progress(&mut self, token: u64, fraction: f64) {
+    pub(super) fn progress(&mut self, token: u64, fraction: f64, now: Millis) {
         let Some(&(task, fence)) = self.tokens.get(&token) else { return };
         let Some(execution) = self.executions.get_mut(&(task, fence)) else { return };
-        let fraction = fraction.clamp(0.0, 1.0);
-        if !self.bench.is_running(task, fence) {
+        if !fraction.is_finite() || !self.bench.is_running(task, fence) {
             return;
         }
-        execution.progress = fraction;
+        execution.unreported = Some(fraction.clamp(0.0, 1.0));
+        if now.saturating_sub(execution.reported_at) >= PROGRESS_MS {
+            self.report_progress(task, fence, now);
+        }
+    }
+
+    /// Sends every report that was put off.
+    fn report(&mut self, now: Millis) {
+        let waiting = self.executions.iter().filter(|(_, execution)| execution.unreported.is_some());
+        let waiting: Vec<(TaskId, Fence)> = waiting.map(|(key, _)| *key).collect();
+        for (task, fence) in waiting {
+            self.report_progress(task, fence, now);
+        }
+    }
+
+    fn report_progress(&mut self, task: TaskId, fence: Fence, now: Millis) {
+        let Some(execution) = self.executions.get_mut(&(task, fence)) else { return };
+        let Some(fraction) = execution.unreported.take() else { return };
+        execution.reported_at = now;
         let header = Progress { task: task.0, epoch: fence.epoch, attempt: fence.attempt, fraction };
         self.send(FrameKind::Progress, 0, &header, &Bytes::new());
     }
@@ -551,9 +582,14 @@ impl Hub {
         self.closed.extend(closed);
         if self.closing.is_none() {
             self.closing = Some(error);
-            // With the goodbye nothing runs here any more.
-            self.bench.close_down();
+            // What is done is handed in before the goodbye; what is not is given back by it.
+            self.bench.abandon();
         }
+    }
+
+    /// Every result has been acknowledged.
+    pub(super) fn is_done(&self) -> bool {
+        self.bench.is_idle()
     }
 
     pub(super) fn is_closing(&self) -> bool {
@@ -583,7 +619,7 @@ impl Hub {
 }
 
 /// What the process has in memory; 0 where the system does not tell (Linux does, by /proc).
-fn resident_bytes() -> u64 {
+pub(super) fn resident_bytes() -> u64 {
     /// Of the pages in /proc/self/statm; larger ones exist on other processors, and there this says too little.
     const PAGE_BYTES: u64 = 4096;
     let pages = std::fs::read_to_string("/proc/self/statm")

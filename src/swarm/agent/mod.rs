@@ -130,7 +130,7 @@ impl Agent {
 
     /// How far a handler is, 0 to 1.
     pub fn progress(&self, token: u64, fraction: f64) {
-        self.0.turn(|hub, _| hub.progress(token, fraction));
+        self.0.turn(|hub, now| hub.progress(token, fraction, now));
     }
 
     /// Takes tasks of one more kind.

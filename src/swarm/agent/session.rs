@@ -1,7 +1,7 @@
 //! The life of an agent on the network thread: dial, serve, dial again.
 
 use super::dial::{self, Welcomed};
-use super::hub::Hub;
+use super::hub::resident_bytes;
 use super::types::{AgentEvent, AgentState};
 use super::{Agent, GOODBYE, Shared};
 use crate::protocol::frame::{Frame, max_frame_bytes};
@@ -20,13 +20,12 @@ use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{Endpoint, VarInt};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-/// Large frames that are read at once.
-const LARGE_AT_ONCE: usize = 4;
+/// A session that lasted so long was one: the next dial does not wait longer for what was before it.
+const STEADY: Duration = Duration::from_secs(1);
 
-/// Before a coordinator has said otherwise.
+/// Of the first connection, before a coordinator has said otherwise.
 const FIRST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Everything, to the end.
@@ -76,10 +75,14 @@ async fn dial_and_serve(
             };
             let error = match dialled {
                 Ok(welcomed) => {
-                    attempt = 0;
                     let idle = Duration::from_millis(welcomed.established.lease.agent_timeout_ms());
                     client.transport_config(network::transport(Side::Agent, idle));
-                    match serve(shared, welcomed, address).await {
+                    let since = Instant::now();
+                    let served = serve(shared, welcomed, address).await;
+                    if since.elapsed() > STEADY {
+                        attempt = 0;
+                    }
+                    match served {
                         Ok(()) => return None,
                         Err(error) => error,
                     }
@@ -87,7 +90,9 @@ async fn dial_and_serve(
                 Err(error) => error,
             };
             tracing::debug!(agent = %shared.id, address, %error, "not connected");
-            if error.code.is_final() || shared.lock().is_closing() {
+            // What we say of ourselves is refused by our own checks: saying it again does not help.
+            let hopeless = error.code.is_final() || error.code == SwarmCode::InvalidArgument;
+            if hopeless || shared.lock().is_closing() {
                 return Some(error);
             }
             if shared.lock().state == AgentState::Connecting && Instant::now() >= give_up {
@@ -136,8 +141,19 @@ async fn serve(shared: &Arc<Shared>, welcomed: Welcomed, address: &str) -> Resul
     let lanes = tokio::spawn(other_lanes(shared.clone(), out.clone(), tasks, limit));
     let mut beat = tokio::time::interval(heartbeat);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut said_goodbye = None;
+    // While it closes: until when results may still be acknowledged, and then until when the goodbye may be answered.
+    let (mut leaving, mut said_goodbye) = (None, None);
     let refused = loop {
+        if leaving.is_some_and(|until| Instant::now() >= until || shared.lock().is_done())
+            && said_goodbye.is_none()
+        {
+            let header = Goodbye { code: Code::Closed.into(), message: "the agent is closing".to_owned() };
+            if out.send(FrameKind::Goodbye, 0, &header, &Bytes::new()).is_err() {
+                break None;
+            }
+            said_goodbye = Some(Instant::now() + GOODBYE);
+        }
+        let wait_until = said_goodbye.or(leaving).unwrap_or_else(Instant::now);
         tokio::select! {
             frame = control.next() => match frame {
                 Ok(frame) => match control_frame(shared, &out, &frame) {
@@ -146,7 +162,11 @@ async fn serve(shared: &Arc<Shared>, welcomed: Welcomed, address: &str) -> Resul
                         connection.close(VarInt::from_u32(Code::Closed as u32), b"goodbye");
                         break None;
                     }
-                    Ok(Next::Ended(error)) => break Some(error),
+                    Ok(Next::Ended(error)) => {
+                        // The answer is on its way, and the coordinator closes when it has it.
+                        drop(timeout(GOODBYE, connection.closed()).await);
+                        break Some(error);
+                    }
                     Err(error) => {
                         connection.close(VarInt::from_u32(Code::Protocol as u32), error.as_bytes());
                         break Some(SwarmError::new(SwarmCode::Protocol, error));
@@ -158,25 +178,30 @@ async fn serve(shared: &Arc<Shared>, welcomed: Welcomed, address: &str) -> Resul
                 }
                 Err(LaneEnd::Closed) => break None,
             },
-            _ = beat.tick() => shared.turn(Hub::heartbeat),
-            () = closed(shared), if said_goodbye.is_none() => {
-                let header = Goodbye { code: Code::Closed.into(), message: "the agent is closing".to_owned() };
-                if out.send(FrameKind::Goodbye, 0, &header, &Bytes::new()).is_err() {
+            _ = beat.tick() => {
+                let memory_bytes = resident_bytes();
+                shared.turn(|hub, now| hub.heartbeat(memory_bytes, now));
+            }
+            () = closed(shared), if leaving.is_none() => leaving = Some(Instant::now() + GOODBYE),
+            () = sleep_until(wait_until), if leaving.is_some() => {
+                if said_goodbye.is_some() {
                     break None;
                 }
-                said_goodbye = Some(Instant::now() + GOODBYE);
             }
-            () = sleep_until(said_goodbye.unwrap_or_else(Instant::now)), if said_goodbye.is_some() => break None,
         }
     };
     lanes.abort();
-    if said_goodbye.is_some() || shared.lock().is_closing() {
+    if leaving.is_some() || shared.lock().is_closing() {
         shared.turn(|hub, _| hub.disconnected());
         return Ok(());
     }
     let error = match refused {
         Some(error) => error,
-        None => end(&connection.closed().await),
+        None => {
+            // Where the control lane alone has ended, the rest is of no use.
+            connection.close(VarInt::from_u32(Code::Protocol as u32), b"the control lane ended");
+            end(&connection.closed().await)
+        }
     };
     shared.turn(|hub, _| {
         hub.disconnected();
@@ -209,15 +234,20 @@ fn control_frame(shared: &Arc<Shared>, out: &Outgoing, frame: &Frame) -> Result<
         FrameKind::Cancel => {
             let cancel: Cancel = message(frame)?;
             let fence = Fence { epoch: cancel.epoch, attempt: cancel.attempt };
-            let due = shared.turn(|hub, now| {
+            let mut due = shared.turn(|hub, now| {
                 hub.cancelled(TaskId(cancel.task), fence, now);
                 hub.next_tick()
             });
-            if let Some(due) = due {
+            if due.is_some() {
                 let shared = shared.clone();
                 tokio::spawn(async move {
-                    sleep_until(shared.clock.instant(due).into()).await;
-                    shared.turn(Hub::tick);
+                    while let Some(at) = due {
+                        sleep_until(shared.clock.instant(at).into()).await;
+                        due = shared.turn(|hub, now| {
+                            hub.tick(now);
+                            hub.next_tick()
+                        });
+                    }
                 });
             }
         }
@@ -236,7 +266,7 @@ fn control_frame(shared: &Arc<Shared>, out: &Outgoing, frame: &Frame) -> Result<
             let goodbye: Goodbye = message(frame)?;
             let error = dial::of_code(goodbye.code(), goodbye.message.clone());
             // Before the answer: whoever reads it may count on nothing running here any more.
-            shared.turn(|hub, now| hub.dismissed(&error, now));
+            shared.turn(|hub, _| hub.dismissed(&error));
             // The coordinator closes when it has read this: it is the last receiver.
             drop(out.send(FrameKind::GoodbyeAck, 0, &GoodbyeAck {}, &Bytes::new()));
             return Ok(Next::Ended(error));
@@ -268,9 +298,7 @@ async fn other_lanes(shared: Arc<Shared>, out: Outgoing, mut tasks: Incoming, li
         }
     };
     let large = async {
-        let places = Arc::new(Semaphore::new(LARGE_AT_ONCE));
         while let Ok(stream) = connection.accept_uni().await {
-            let Ok(place) = places.clone().acquire_owned().await else { return };
             let (shared, connection) = (shared.clone(), connection.clone());
             tokio::spawn(async move {
                 let outcome = match read_large(stream, limit, &shared.traffic).await {
@@ -281,7 +309,6 @@ async fn other_lanes(shared: Arc<Shared>, out: Outgoing, mut tasks: Incoming, li
                 if let Err(error) = outcome {
                     connection.close(VarInt::from_u32(Code::Protocol as u32), error.as_bytes());
                 }
-                drop(place);
             });
         }
     };

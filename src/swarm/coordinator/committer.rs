@@ -3,10 +3,11 @@
 
 use super::Shared;
 use super::hub::Reply;
-use crate::protocol::TaskId;
 use crate::protocol::tasks::{Change, Effect};
+use crate::protocol::{Generation, TaskId};
 use crate::store::{StoreError, TaskStore};
 use crate::swarm::error::{SwarmCode, SwarmError};
+use bytes::Bytes;
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -18,6 +19,8 @@ const RETRY: Duration = Duration::from_millis(200);
 
 /// What one turn of the hub decided.
 pub(super) struct Turn {
+    /// Encoded frames for agents that have come.
+    pub(super) welcomes: Vec<(Generation, Bytes)>,
     pub(super) changes: Vec<Change>,
     pub(super) effects: Vec<Effect>,
     pub(super) replies: Vec<Reply>,
@@ -111,11 +114,22 @@ impl Committer {
                 tracing::error!(%error, "the task store refuses to commit");
                 self.withdraw(&shared, &mut turns, &mut changes, &error);
                 let waiting = self.lock();
+                let closed = |waiting: &mut Waiting| !waiting.closed;
+                let (mut waiting, _) = self
+                    .0
+                    .changed
+                    .wait_timeout_while(waiting, RETRY, closed)
+                    .unwrap_or_else(PoisonError::into_inner);
                 if waiting.closed {
-                    // What could not be kept was never told to anybody.
+                    // What could not be kept was never told to anybody; whoever waits for an answer gets that.
+                    turns.extend(waiting.turns.drain(..));
+                    waiting.busy = false;
+                    drop(waiting);
+                    for reply in turns.drain(..).flat_map(|turn| turn.replies) {
+                        (reply.answer)(Err(SwarmError::new(SwarmCode::Store, error.to_string())));
+                    }
                     return;
                 }
-                drop(self.0.changed.wait_timeout(waiting, RETRY));
             }
             changes.clear();
             let Some(shared) = shared.upgrade() else { return };
@@ -124,7 +138,10 @@ impl Committer {
     }
 
     fn commit(&self, store: &mut dyn TaskStore, changes: &[Change]) -> Result<(), StoreError> {
-        let outcome = if changes.is_empty() { Ok(()) } else { store.commit(changes) };
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let outcome = store.commit(changes);
         self.0.failing.store(outcome.is_err(), Ordering::Relaxed);
         outcome
     }
@@ -146,6 +163,8 @@ impl Committer {
             }
             let tasks: HashSet<TaskId> = changes.iter().filter_map(Change::accepts_new).collect();
             changes.retain(|change| !tasks.contains(&change.task()));
+            // An error does not say that nothing was kept.
+            changes.extend(tasks.iter().map(|&task| Change::Forget { task }));
             hub.withdraw(&tasks, now);
             for turn in turns.iter_mut() {
                 turn.effects.retain(|effect| !effect.task().is_some_and(|task| tasks.contains(&task)));

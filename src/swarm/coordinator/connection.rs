@@ -2,7 +2,7 @@
 
 use super::Shared;
 use super::hub::{Life, Session};
-use crate::protocol::frame::{Frame, HANDSHAKE_FRAME_BYTES, max_frame_bytes};
+use crate::protocol::frame::{Frame, HANDSHAKE_FRAME_BYTES, INLINE_PAYLOAD_BYTES, max_frame_bytes};
 use crate::protocol::messages::{
     self, Code, Complete, FailureReason, FrameKind, Goodbye, GoodbyeAck, Heartbeat, Held, Lane, LaneOpen,
     Progress, Publish, PublishAck, Sender, Subscribe, SubscribeAck, TaskError, Unsubscribe,
@@ -26,12 +26,12 @@ use tracing::Instrument;
 /// Handshakes that are computed at once. Each costs about a millisecond; the others wait in the socket.
 const MAX_HANDSHAKES: usize = 64;
 
-/// The longest that a peer may take for its handshake, and then for its Hello. A lost packet would otherwise hold a
-/// place for a minute and a half.
-const HANDSHAKE: Duration = Duration::from_secs(5);
+/// The longest that a peer may take for its TLS handshake, in which it holds one of the places. A lost packet would
+/// otherwise hold it for a minute and a half.
+const TLS: Duration = Duration::from_secs(3);
 
-/// Large frames of one peer that are read at once.
-const LARGE_AT_ONCE: usize = 4;
+/// The longest from there to its Hello.
+const HANDSHAKE: Duration = Duration::from_secs(5);
 
 /// Every agent has a capability of this and its id, so that a task can require that very agent.
 const AGENT_CAPABILITY: &str = "agent:";
@@ -55,7 +55,7 @@ pub(super) async fn accept(endpoint: quinn::Endpoint, shared: Arc<Shared>) {
         let shared = shared.clone();
         let span = shared.span.clone();
         let entering = async move {
-            let connection = match timeout(HANDSHAKE, incoming).await {
+            let connection = match timeout(TLS, incoming).await {
                 Ok(Ok(connection)) => connection,
                 Ok(Err(error)) => return shared.metrics.handshake_failed(&error),
                 Err(_) => return shared.metrics.handshake_timed_out(),
@@ -193,8 +193,8 @@ fn join(
     let agent: Arc<str> = Arc::from(peer.name.id());
     shared.turn(|hub, now| {
         match hub.life {
-            Life::Open => {}
-            Life::Draining => return Err(Unwelcome::new(Code::Draining, "the coordinator is draining")),
+            // What is there already has to be done, also by agents that lost their connection meanwhile.
+            Life::Open | Life::Draining => {}
             Life::Closed => return Err(Unwelcome::new(Code::Closed, "the coordinator is closing")),
         }
         let held = |held: &Held| tasks::Held {
@@ -202,6 +202,10 @@ fn join(
             fence: Fence { epoch: held.epoch, attempt: held.attempt },
             finished: held.finished,
         };
+        // Revoked since the handshake: the Hello may have taken its time.
+        if shared.admission.revocations.contains(peer) {
+            return Err(Unwelcome::new(Code::Unauthenticated, Refusal::Revoked.to_string()));
+        }
         // What is held of another store means nothing here.
         let resume: Vec<tasks::Held> =
             if greeting.store == Some(hub.store) { greeting.held.iter().map(held).collect() } else { Vec::new() };
@@ -236,7 +240,7 @@ fn join(
                 topics: HashSet::new(),
                 load: 0.0,
                 memory_bytes: 0,
-                announced: true,
+                retired: false,
             },
         );
         hub.current.insert(agent.clone(), generation);
@@ -258,8 +262,7 @@ fn join(
         terms
             .welcome(&greeting, &resumed.collect::<Vec<_>>(), &mut frames)
             .map_err(|error| Unwelcome::new(Code::Internal, error.to_string()))?;
-        out.send_encoded(Lane::Control, &frames)
-            .map_err(|error| Unwelcome::new(Code::Overloaded, error.to_string()))?;
+        hub.welcome(generation, frames.freeze());
         let session = hub.sessions.get(&generation).map(|session| hub.info(generation, session));
         tracing::info!(agent = %agent, peer = %out.connection().remote_address(), generation = generation.0, "agent joined");
         hub.events.extend(session.map(super::CoordinatorEvent::AgentJoined));
@@ -289,6 +292,8 @@ impl Welcomed {
             shared.metrics.turned_away(Code::Protocol);
             close(&connection, Code::Protocol, &reason);
         }
+        // Where the control lane alone has ended, the rest is of no use.
+        close(&connection, Code::Protocol, "the control lane ended");
         let end = connection.closed().await;
         lanes.abort();
         shared.turn(|hub, now| {
@@ -341,6 +346,9 @@ fn control_frame(
             let subscribe: Subscribe = message(frame)?;
             session::check_name("topic", &subscribe.topic).map_err(|error| error.to_string())?;
             shared.turn(|hub, _| {
+                if !hub.serves(generation) {
+                    return;
+                }
                 let subscribed = hub.subscribe(generation, &subscribe.topic);
                 let (code, message) = match subscribed {
                     Ok(()) => (Code::Unspecified, String::new()),
@@ -361,12 +369,13 @@ fn control_frame(
                 // The answer is the last thing that this session hears: what else was on its way is void.
                 hub.ledger.leave(agent, generation, Departure::Goodbye, now);
                 hub.send(generation, FrameKind::GoodbyeAck, 0, &GoodbyeAck {}, &Bytes::new());
+                hub.retire(generation);
             });
         }
         FrameKind::GoodbyeAck => {
             let _: GoodbyeAck = message(frame)?;
             shared.turn(|hub, now| {
-                let departure = if hub.current.get(agent) == Some(&generation) {
+                let departure = if hub.current.get(agent) == Some(&generation) || hub.life == Life::Closed {
                     Departure::Disconnected
                 } else {
                     Departure::ReplacedAcknowledged
@@ -418,9 +427,7 @@ async fn lanes(generation: Generation, id: Arc<str>, out: Outgoing, shared: Arc<
         }
     };
     let large = async {
-        let places = Arc::new(Semaphore::new(LARGE_AT_ONCE));
         while let Ok(stream) = connection.accept_uni().await {
-            let Ok(place) = places.clone().acquire_owned().await else { return };
             let (shared, id, connection) = (shared.clone(), id.clone(), connection.clone());
             tokio::spawn(async move {
                 let outcome = match read_large(stream, limit, &shared.traffic).await {
@@ -431,7 +438,6 @@ async fn lanes(generation: Generation, id: Arc<str>, out: Outgoing, shared: Arc<
                 if let Err(error) = outcome {
                     close(&connection, Code::Protocol, &error);
                 }
-                drop(place);
             });
         }
     };
@@ -452,6 +458,7 @@ fn task_frames(
     shared.turn(|hub, now| {
         for frame in frames {
             match frame.kind {
+                FrameKind::Publish if !hub.serves(generation) => {}
                 FrameKind::Complete => {
                     let done: Complete = message(&frame)?;
                     let fence = Fence { epoch: done.epoch, attempt: done.attempt };
@@ -509,5 +516,6 @@ fn task_frames(
 
 /// A result that is kept for hours, without the memory of all the frames that came with it.
 fn keep(payload: Bytes) -> Bytes {
-    Bytes::copy_from_slice(&payload)
+    // A large one came alone, and has its memory to itself.
+    if payload.len() > INLINE_PAYLOAD_BYTES { payload } else { Bytes::copy_from_slice(&payload) }
 }

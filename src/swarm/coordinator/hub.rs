@@ -8,7 +8,7 @@
 use super::committer::{Committer, Turn};
 use super::types::{AgentInfo, CoordinatorEvent, TaskNotice, TaskResult, WaiterId};
 use crate::protocol::messages::{
-    self, Adapt, Assign, Cancel, Code, FrameKind, Goodbye, Heartbeat, HeartbeatAck, Publish, ResultAck,
+    self, Adapt, Assign, Cancel, Code, FrameKind, Goodbye, Heartbeat, HeartbeatAck, Lane, Publish, ResultAck,
 };
 use crate::protocol::tasks::{CancelReason, Change, Effect, Ledger, Outcome};
 use crate::protocol::{AgentId, Fence, Generation, Millis, TaskId};
@@ -19,6 +19,7 @@ use bytes::Bytes;
 use prost::Message;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A function of the caller's, to be run without the lock.
 pub(super) type Call = Box<dyn FnOnce() + Send>;
@@ -31,6 +32,9 @@ type Settled = Box<dyn FnOnce(Result<TaskResult, SwarmError>) + Send>;
 
 /// Topics that one agent may subscribe to.
 const MAX_TOPICS: usize = 4096;
+
+/// How long a peer may take to close a connection that is over.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// An agent subscribes to [`MAX_TOPICS`] already.
 #[derive(Debug, thiserror::Error)]
@@ -61,15 +65,13 @@ pub(super) struct Session {
     pub(super) load: f64,
     /// As its last heartbeat says.
     pub(super) memory_bytes: u64,
-    /// Whether the program was told that it joined.
-    pub(super) announced: bool,
+    /// It has said goodbye, or was replaced.
+    pub(super) retired: bool,
 }
 
 struct Waiter {
     task: TaskId,
     settled: Settled,
-    /// It came with the task: when the last of these leaves, nobody wants the task any more.
-    submitted: bool,
 }
 
 /// See the module.
@@ -89,6 +91,10 @@ pub(super) struct Hub {
     unreleased: HashSet<TaskId>,
     /// Called once nothing is queued or running.
     pub(super) drained: Vec<Drained>,
+    /// Called when the coordinator is gone.
+    pub(super) closing: Vec<Call>,
+    /// It is gone.
+    pub(super) gone: bool,
     /// First half of the public ids of this store.
     pub(super) store_prefix: String,
     pub(super) store: [u8; 16],
@@ -97,6 +103,7 @@ pub(super) struct Hub {
     messages: u64,
     /// What a turn collects.
     changes: Vec<Change>,
+    welcomes: Vec<(Generation, Bytes)>,
     effects: Vec<Effect>,
     replies: Vec<Reply>,
     pub(super) calls: Vec<Call>,
@@ -124,12 +131,15 @@ impl Hub {
             last_waiter: 0,
             unreleased: HashSet::new(),
             drained: Vec::new(),
+            closing: Vec::new(),
+            gone: false,
             store_prefix: store[..4].iter().map(|byte| format!("{byte:02x}")).collect(),
             store,
             epoch,
             metrics,
             messages: 0,
             changes: Vec::new(),
+            welcomes: Vec::new(),
             effects: Vec::new(),
             replies: Vec::new(),
             calls: Vec::new(),
@@ -146,6 +156,11 @@ impl Hub {
     /// The task that an id of this store or a key names.
     pub(super) fn find(&self, id_or_key: &str) -> Option<TaskId> {
         self.parse(id_or_key).or_else(|| self.ledger.by_key(id_or_key))
+    }
+
+    /// Whether a text is an id, and so cannot be a key.
+    pub(super) fn is_id(&self, text: &str) -> bool {
+        self.parse(text).is_some()
     }
 
     fn parse(&self, id: &str) -> Option<TaskId> {
@@ -166,7 +181,7 @@ impl Hub {
     // --------------------------------------------------------------------------------------------- waiters
 
     /// Runs `settled` with the outcome of the task: now, when it is there, or later.
-    pub(super) fn wait(&mut self, task: TaskId, submitted: bool, settled: Settled) -> WaiterId {
+    pub(super) fn wait(&mut self, task: TaskId, settled: Settled) -> WaiterId {
         self.last_waiter += 1;
         let id = WaiterId(self.last_waiter);
         match self.ledger.outcome(task) {
@@ -175,7 +190,7 @@ impl Hub {
                 self.answer(task, &outcome, settled);
             }
             Ok(_) => {
-                self.waiters.insert(id, Waiter { task, settled, submitted });
+                self.waiters.insert(id, Waiter { task, settled });
                 self.waiting.entry(task).or_default().push(id);
             }
             Err(missing) => {
@@ -212,16 +227,14 @@ impl Hub {
 
     /// The waiter goes, with ABORTED; a task that nobody else waits for, and that was only ever submitted, goes too.
     pub(super) fn leave(&mut self, waiter: WaiterId, now: Millis) {
-        let Some(Waiter { task, settled, submitted }) = self.waiters.remove(&waiter) else { return };
+        let Some(Waiter { task, settled }) = self.waiters.remove(&waiter) else { return };
         let others = self.waiting.get_mut(&task).map_or(0, |waiting| {
             waiting.retain(|other| *other != waiter);
             waiting.len()
         });
         if others == 0 {
             self.waiting.remove(&task);
-            if submitted {
-                self.ledger.abandoned(task, now);
-            }
+            self.ledger.abandoned(task, now);
         }
         let error = SwarmError::new(SwarmCode::Aborted, "the operation was aborted");
         self.calls.push(Box::new(move || settled(Err(error))));
@@ -277,7 +290,8 @@ impl Hub {
         self.ledger.drain(&mut self.changes, &mut self.effects);
         match committer {
             Some(committer) if !self.changes.is_empty() || !committer.is_idle() => {
-                if self.changes.is_empty() && self.effects.is_empty() && self.replies.is_empty() {
+                let nothing = self.changes.is_empty() && self.effects.is_empty();
+                if nothing && self.replies.is_empty() && self.welcomes.is_empty() {
                     return;
                 }
                 for effect in &self.effects {
@@ -286,6 +300,7 @@ impl Hub {
                     }
                 }
                 committer.push(Turn {
+                    welcomes: std::mem::take(&mut self.welcomes),
                     changes: std::mem::take(&mut self.changes),
                     effects: std::mem::take(&mut self.effects),
                     replies: std::mem::take(&mut self.replies),
@@ -293,6 +308,9 @@ impl Hub {
             }
             _ => {
                 self.changes.clear();
+                for (generation, frames) in std::mem::take(&mut self.welcomes) {
+                    self.send_welcome(generation, &frames);
+                }
                 let mut effects = std::mem::take(&mut self.effects);
                 for effect in effects.drain(..) {
                     self.perform(effect, now);
@@ -306,12 +324,29 @@ impl Hub {
     }
 
     /// A turn whose changes are durable.
-    pub(super) fn release(&mut self, effects: Vec<Effect>, replies: Vec<Reply>, now: Millis) {
+    pub(super) fn release(&mut self, turn: Turn, now: Millis) {
+        let Turn { welcomes, effects, replies, .. } = turn;
+        for (generation, frames) in welcomes {
+            self.send_welcome(generation, &frames);
+        }
         for effect in effects {
             self.perform(effect, now);
         }
         for reply in replies {
             self.calls.push(Box::new(move || (reply.answer)(Ok(()))));
+        }
+    }
+
+    /// The frames of a Welcome leave when what it says is durable: an agent forgets what it does not list.
+    pub(super) fn welcome(&mut self, generation: Generation, frames: Bytes) {
+        self.welcomes.push((generation, frames));
+    }
+
+    fn send_welcome(&self, generation: Generation, frames: &[u8]) {
+        let Some(session) = self.sessions.get(&generation) else { return };
+        if let Err(error) = session.out.send_encoded(Lane::Control, frames) {
+            tracing::warn!(agent = %session.agent, %error, "no welcome");
+            self.end(generation, Code::Overloaded, "it does not read what it is sent");
         }
     }
 
@@ -334,7 +369,10 @@ impl Hub {
             }
             Effect::Acknowledge { generation, task, fence, .. } => {
                 let header = ResultAck { task: task.0, epoch: fence.epoch, attempt: fence.attempt };
-                self.send(generation, FrameKind::ResultAck, 0, &header, &Bytes::new());
+                let Some(session) = self.sessions.get(&generation) else { return };
+                if session.out.send_lazily(FrameKind::ResultAck, &header).is_err() {
+                    self.end(generation, Code::Overloaded, "it does not read what it is sent");
+                }
             }
             Effect::Cancel { generation, task, fence, reason, .. } => {
                 let reason = match reason {
@@ -364,10 +402,32 @@ impl Hub {
                 let message = "another process has logged in under this id".to_owned();
                 let header = Goodbye { code: Code::SessionReplaced.into(), message };
                 self.send(generation, FrameKind::Goodbye, 0, &header, &Bytes::new());
+                self.retire(generation);
             }
             Effect::Abandon { generation, .. } => self.end(generation, Code::Closed, "came back elsewhere"),
             Effect::Lost { generation, .. } => self.end(generation, Code::Timeout, "no heartbeat in time"),
         }
+    }
+
+    /// A session that is over, and whose connection is for the peer to close: nothing is served on it any more, and the
+    /// peer has a moment.
+    pub(super) fn retire(&mut self, generation: Generation) {
+        let Some(session) = self.sessions.get_mut(&generation) else { return };
+        session.retired = true;
+        session.out.close_within(FAREWELL);
+        let topics = std::mem::take(&mut session.topics);
+        let agent = session.agent.clone();
+        for topic in &topics {
+            self.drop_subscriber(generation, topic);
+        }
+        if self.current.get(&agent) == Some(&generation) {
+            self.current.remove(&agent);
+        }
+    }
+
+    /// Whether what a session says is still heard.
+    pub(super) fn serves(&self, generation: Generation) -> bool {
+        self.sessions.get(&generation).is_some_and(|session| !session.retired)
     }
 
     /// Ends every session of an agent that is not welcome any more.
@@ -410,7 +470,6 @@ impl Hub {
         match session.out.send(kind, request, header, payload) {
             Ok(()) => {}
             Err(SendError::SlowPeer) => {
-                tracing::warn!(agent = %session.agent, "cut off: it does not read what it is sent");
                 self.end(generation, Code::Overloaded, "it does not read what it is sent");
             }
             Err(SendError::Frame(error)) => {
@@ -433,7 +492,7 @@ impl Hub {
 
     pub(super) fn subscribe(&mut self, generation: Generation, topic: &str) -> Result<(), TooManyTopics> {
         let Some(session) = self.sessions.get_mut(&generation) else { return Ok(()) };
-        if session.topics.len() >= MAX_TOPICS {
+        if session.topics.len() >= MAX_TOPICS && !session.topics.contains(topic) {
             return Err(TooManyTopics);
         }
         let topic: Arc<str> = Arc::from(topic);
@@ -510,10 +569,8 @@ impl Hub {
         if self.current.get(&session.agent) == Some(&generation) {
             self.current.remove(&session.agent);
         }
-        if session.announced {
-            tracing::info!(agent = %session.agent, reason, "agent left");
-            self.events.push(CoordinatorEvent::AgentLeft { agent: info, reason: reason.to_owned() });
-        }
+        tracing::info!(agent = %session.agent, reason, "agent left");
+        self.events.push(CoordinatorEvent::AgentLeft { agent: info, reason: reason.to_owned() });
     }
 
     pub(super) fn info(&self, generation: Generation, session: &Session) -> AgentInfo {

@@ -3,12 +3,14 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`types`] | what goes in and what comes out |
+//! | [`checks`] | what a task may claim |
 //! | [`hub`] | the ledger and everything that threads share |
 //! | [`committer`] | makes changes durable before their effects happen |
 //! | [`start`] | opens the store and the sockets |
 //! | [`refused`] | agents that were dropped for good |
 //! | [`connection`] | one agent's connection, from its handshake to its end |
 
+mod checks;
 mod committer;
 mod connection;
 mod hub;
@@ -32,7 +34,7 @@ use super::once::Once;
 use crate::protocol::messages::{Code, Content, FrameKind, Goodbye};
 use crate::protocol::tasks::{TaskSpec, TaskStatus};
 use crate::protocol::{Millis, TaskId};
-use crate::security::{Admission, CertificateAuthority, Identity};
+use crate::security::{Admission, CertificateAuthority, Identity, check_id};
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use committer::Committer;
@@ -107,15 +109,16 @@ impl Shared {
         let calls: Vec<Call> = std::mem::take(&mut hub.calls);
         let events = std::mem::take(&mut hub.events);
         let counts = hub.ledger.counts();
-        if !hub.drained.is_empty() && counts.queued == 0 && counts.running == 0 {
-            let drained = std::mem::take(&mut hub.drained);
-            drop(hub);
-            drained.into_iter().for_each(|call| call(Ok(())));
-        } else {
-            drop(hub);
-        }
+        // With a store, what is done has to be durable too; the end of a commit looks here again.
+        let durable = self.committer.as_ref().is_none_or(Committer::is_idle);
+        let idle = counts.queued == 0 && counts.running == 0 && durable;
+        let drained = if idle { std::mem::take(&mut hub.drained) } else { Vec::new() };
+        drop(hub);
         for call in calls {
             call();
+        }
+        for call in drained {
+            call(Ok(()));
         }
         for event in events {
             (self.listener)(event);
@@ -127,7 +130,7 @@ impl Shared {
         let mut hub = self.lock();
         let now = self.clock.now();
         for turn in turns {
-            hub.release(turn.effects, turn.replies, now);
+            hub.release(turn, now);
         }
         released();
         self.leave(hub);
@@ -139,6 +142,7 @@ impl Shared {
         act(&mut hub, self.clock.now());
         hub.end_turn(self.committer.as_ref(), self.clock.now());
         self.leave(hub);
+        self.timer.notify_one();
     }
 
     fn check_open(&self, hub: &Hub) -> Result<(), SwarmError> {
@@ -149,10 +153,23 @@ impl Shared {
     }
 
     /// The task as the ledger wants it, or why it is not accepted.
-    fn spec(&self, hub: &Hub, task: TaskRequest) -> Result<(TaskSpec, Option<[u8; 32]>), SwarmError> {
+    fn spec(
+        &self,
+        hub: &Hub,
+        task: TaskRequest,
+        digest: Option<[u8; 32]>,
+    ) -> Result<(TaskSpec, Option<[u8; 32]>), SwarmError> {
         self.check_open(hub)?;
         if hub.life == Life::Draining {
-            return Err(SwarmError::closed("coordinator draining and takes no tasks; it soon"));
+            return Err(SwarmError::new(
+                SwarmCode::Closed,
+                "the coordinator is draining and takes no more tasks",
+            ));
+        }
+        checks::task(&task)?;
+        if let Some(key) = task.key.as_deref().filter(|key| hub.is_id(key)) {
+            let message = format!("idempotencyKey {key:?} has the form of a task's id");
+            return Err(SwarmError::new(SwarmCode::InvalidArgument, message));
         }
         if self.committer.as_ref().is_some_and(Committer::is_failing) {
             return Err(SwarmError::new(
@@ -170,7 +187,6 @@ impl Shared {
                 ),
             ));
         }
-        let digest = task.key.as_ref().map(|_| fingerprint(&task.kind, &task.payload));
         let mut requires = task.requires;
         requires.sort();
         requires.dedup();
@@ -272,8 +288,10 @@ impl Coordinator {
         task: TaskRequest,
         done: impl FnOnce(Result<Accepted, SwarmError>) + Send + 'static,
     ) {
+        // A hash of 64 MiB takes a while: before the turn, not inside.
+        let digest = task.key.as_ref().map(|_| fingerprint(&task.kind, &task.payload));
         self.0.turn(|hub, now| {
-            let accepted = self.0.spec(hub, task).and_then(|(spec, digest)| {
+            let accepted = self.0.spec(hub, task, digest).and_then(|(spec, digest)| {
                 hub.ledger.enqueue(spec, digest, true, now).map_err(SwarmError::from)
             });
             match accepted {
@@ -295,12 +313,13 @@ impl Coordinator {
         task: TaskRequest,
         done: impl FnOnce(Result<TaskResult, SwarmError>) + Send + 'static,
     ) -> WaiterId {
+        let digest = task.key.as_ref().map(|_| fingerprint(&task.kind, &task.payload));
         self.0.turn(|hub, now| {
-            let accepted = self.0.spec(hub, task).and_then(|(spec, digest)| {
+            let accepted = self.0.spec(hub, task, digest).and_then(|(spec, digest)| {
                 hub.ledger.enqueue(spec, digest, false, now).map_err(SwarmError::from)
             });
             match accepted {
-                Ok(accepted) => hub.wait(accepted.task, true, Box::new(done)),
+                Ok(accepted) => hub.wait(accepted.task, Box::new(done)),
                 Err(error) => {
                     hub.calls.push(Box::new(move || done(Err(error))));
                     WaiterId(0)
@@ -322,7 +341,7 @@ impl Coordinator {
                 })
             });
             match found {
-                Ok(task) => hub.wait(task, false, Box::new(done)),
+                Ok(task) => hub.wait(task, Box::new(done)),
                 Err(error) => {
                     hub.calls.push(Box::new(move || done(Err(error))));
                     WaiterId(0)
@@ -331,8 +350,8 @@ impl Coordinator {
         })
     }
 
-    /// The waiter's function runs with ABORTED. A task that was only ever submitted and that nobody waits for any more is
-    /// cancelled.
+    /// The waiter's function runs with ABORTED. A task that nobody waits for any more, and that was never enqueued without
+    /// waiting, is cancelled.
     pub fn leave(&self, waiter: WaiterId) {
         self.0.turn(|hub, now| hub.leave(waiter, now));
     }
@@ -351,14 +370,18 @@ impl Coordinator {
                 .0
                 .check_open(hub)
                 .map(|()| hub.find(id_or_key).is_some_and(|task| hub.ledger.cancel(task, now)));
-            hub.reply(None, move |kept| done(kept.and(cancelled)));
+            match cancelled {
+                Ok(cancelled) => hub.reply(None, move |kept| done(kept.map(|()| cancelled))),
+                Err(error) => hub.calls.push(Box::new(move || done(Err(error)))),
+            }
         });
     }
 
     /// Tasks that failed for good and are still kept, oldest first.
     pub fn dead_letters(&self) -> Vec<TaskState> {
         let hub = self.0.lock();
-        hub.ledger.dead_letters().filter_map(|task| self.0.state_of(&hub, task)).collect()
+        let released = hub.ledger.dead_letters().filter(|&task| hub.released(task));
+        released.filter_map(|task| self.0.state_of(&hub, task)).collect()
     }
 
     /// Puts a dead letter back into the queue, with all its attempts.
@@ -375,7 +398,10 @@ impl Coordinator {
                 let task = task.ok_or_else(missing)?;
                 hub.ledger.retry_dead_letter(task, now).map_err(SwarmError::from)
             });
-            hub.reply(None, move |kept| done(kept.and(retried)));
+            match retried {
+                Ok(()) => hub.reply(None, done),
+                Err(error) => hub.calls.push(Box::new(move || done(Err(error)))),
+            }
         });
     }
 
@@ -455,6 +481,9 @@ impl Coordinator {
         reason: &str,
         done: impl FnOnce(Result<(), SwarmError>) + Send + 'static,
     ) {
+        if let Err(error) = check_id(agent_id) {
+            return done(Err(SwarmError::new(SwarmCode::InvalidArgument, format!("agentId: {error}"))));
+        }
         let _inside = self.0.span.clone().entered();
         self.0.admission.revocations.refuse_id(agent_id);
         tracing::warn!(agent = agent_id, reason, "agent revoked");
@@ -510,11 +539,18 @@ impl Coordinator {
             let mut hub = self.0.lock();
             let first = hub.life != Life::Closed;
             hub.life = Life::Closed;
+            if hub.gone {
+                hub.calls.push(Box::new(done));
+            } else {
+                hub.closing.push(Box::new(done));
+            }
             hub.reject_waiters(&SwarmError::closed("coordinator"));
             for drained in std::mem::take(&mut hub.drained) {
                 hub.calls.push(Box::new(move || drained(Err(SwarmError::closed("coordinator")))));
             }
             if first {
+                // What is left is for the next life: nobody is given a task that it will refuse.
+                hub.ledger.suspend();
                 let message = "the coordinator is closing".to_owned();
                 let header = Goodbye { code: Code::Closed.into(), message };
                 let generations: Vec<_> = hub.sessions.keys().copied().collect();
@@ -525,15 +561,29 @@ impl Coordinator {
             self.0.leave(hub);
             first
         };
+        if !first {
+            return;
+        }
         let shared = self.0.clone();
         // The network thread cannot wait for its own end.
         let ended = thread::Builder::new().name("midstreamer-close".to_owned()).spawn(move || {
-            start::end(&shared, first, GOODBYE);
-            done();
+            start::end(&shared, GOODBYE);
         });
         if let Err(error) = ended {
-            tracing::error!(%error, "no thread to close the coordinator with");
+            tracing::error!(%error, "no thread to close the coordinator with: its sockets stay open");
+            self.0.gone();
         }
+    }
+}
+
+impl Shared {
+    /// Tells everybody who waits for the end.
+    fn gone(&self) {
+        let mut hub = self.lock();
+        hub.gone = true;
+        let closing = std::mem::take(&mut hub.closing);
+        hub.calls.extend(closing);
+        self.leave(hub);
     }
 }
 

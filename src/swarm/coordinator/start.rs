@@ -1,5 +1,6 @@
 //! The beginning and the end of a coordinator: store, sockets, threads.
 
+use super::checks;
 use super::committer::Committer;
 use super::connection;
 use super::hub::{Hub, Life};
@@ -61,6 +62,7 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
     let log = config.on_log.take().map(|listener| logs::subscribe(instance, listener));
     let span = logs::span(instance);
     let _inside = span.clone().entered();
+    checks::config(&config)?;
     let listen = network::resolve("listen", &config.listen)?;
     let http = config.http.as_deref().map(|address| network::resolve("http", address)).transpose()?;
     let (identity, development) = match config.identity.take() {
@@ -157,7 +159,7 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
         let served = http::serve(&network, address, Arc::new(Coordinator(shared.clone())));
         let local = served.map_err(|error| {
             // Nothing of a coordinator that was not started stays behind.
-            end(&shared, true, Duration::ZERO);
+            end(&shared, Duration::ZERO);
             SwarmError::new(SwarmCode::Connection, format!("http {address}: {error}"))
         })?;
         // Set once, here.
@@ -249,11 +251,10 @@ fn reset_keys(directory: &Path) -> Result<network::ResetKeys, SwarmError> {
     })
 }
 
-/// Waits for goodbyes, ends connections, threads and the store. Only the first call does; others wait for nothing that
-/// is not gone already.
-pub(super) fn end(shared: &Arc<Shared>, first: bool, goodbye: Duration) {
+/// Waits for goodbyes, ends connections, threads and the store, and tells who waits for that. Called once.
+pub(super) fn end(shared: &Arc<Shared>, goodbye: Duration) {
     let network = shared.network.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    if first && let Some(network) = &network {
+    if let Some(network) = &network {
         let until = Instant::now() + goodbye;
         while Instant::now() < until && !shared.lock().sessions.is_empty() {
             thread::sleep(Duration::from_millis(2));
@@ -287,7 +288,10 @@ pub(super) fn end(shared: &Arc<Shared>, first: bool, goodbye: Duration) {
         drop(store.join());
     }
     drop(network);
-    drop(shared.network.lock().unwrap_or_else(PoisonError::into_inner).take());
+    // Not under the lock: this joins the thread, and what runs there may want it.
+    let last = shared.network.lock().unwrap_or_else(PoisonError::into_inner).take();
+    drop(last);
+    shared.gone();
 }
 
 impl From<AuthorityError> for SwarmError {

@@ -79,7 +79,8 @@ impl Ledger {
         let session = self.agent(at).session.as_mut().expect("the index names connected agents alone");
         session.leases.insert(task);
         self.load(at);
-        let deadline = self.entry(task).due();
+        let now = self.now;
+        let deadline = self.entry(task).deadline(now);
         self.changes.push(Change::Lease { task, agent: id.clone(), fence, at: now });
         self.effects.push(Effect::Assign { agent: id, generation, fence, task: record, deadline });
     }

@@ -106,6 +106,16 @@ impl Entry {
     }
 }
 
+impl Entry {
+    /// When an attempt that began at `since` runs out of time, or the task does. A handler that reports progress in time
+    /// is not hurried by the limit on that.
+    pub(super) fn deadline(&self, since: Millis) -> Option<Millis> {
+        let spec = &self.accepted.as_ref()?.spec;
+        let after = |from: Millis, limit: Option<u64>| limit.map(|limit| from.saturating_add(limit));
+        earlier(after(since, spec.attempt_timeout_ms), after(self.accepted_at, spec.timeout_ms))
+    }
+}
+
 /// The earlier of two instants that there may be.
 pub(super) fn earlier(a: Option<Millis>, b: Option<Millis>) -> Option<Millis> {
     match (a, b) {
