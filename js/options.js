@@ -51,10 +51,15 @@ function callback(name, value) {
 /** Every name that is an option somewhere in this API: such a one with the value undefined is omitted everywhere. */
 const NAMES = new Set()
 
+/** The names of checks: to enumerate the record itself, which has no prototype, takes longer than all the rest. */
+const NAMES_OF = new WeakMap()
+
 /** The checks of a function, by name. */
 function checksOf(fields) {
   for (const name in fields) NAMES.add(name)
-  return record(fields)
+  const checks = record(fields)
+  NAMES_OF.set(checks, Object.keys(checks))
+  return checks
 }
 
 /** Whether this is the Object.prototype of some realm: what others put there is no option. */
@@ -78,21 +83,42 @@ function readOptions(options, checks, defaults, context) {
   if (options === null || typeof options !== 'object' || isArray(options) !== false) {
     throw invalid(`options of ${context} must be an object, got ${show(options)}`)
   }
+  return Object.getPrototypeOf(options) === Object.prototype
+    ? readPlain(options, checks, defaults, context)
+    : readLayers(options, checks, defaults, context)
+}
+
+/** Most options are a literal: what stands in the object itself is all there is. */
+function readPlain(options, checks, defaults, context) {
+  const own = Object.keys(options)
+  for (let i = 0; i < own.length; i++) refuseUnknown(own[i], options, checks, context)
+  const read = { ...defaults }
+  for (const name of NAMES_OF.get(checks)) {
+    if (!Object.hasOwn(options, name)) continue
+    const value = options[name]
+    if (value !== undefined) read[name] = checks[name](name, value)
+  }
+  return read
+}
+
+function readLayers(options, checks, defaults, context) {
   const layers = layersOf(options)
   for (const layer of layers) {
-    for (const name of Object.keys(layer)) {
-      if (name in checks || (NAMES.has(name) && options[name] === undefined)) continue
-      throw unknown(name, Object.keys(checks), context)
-    }
+    for (const name of Object.keys(layer)) refuseUnknown(name, options, checks, context)
   }
   const read = { ...defaults }
-  for (const name in checks) {
+  for (const name of NAMES_OF.get(checks)) {
     const value = options[name]
     // Most are absent; what is there may still be somebody else's, put on Object.prototype.
     if (value === undefined || !layers.some((layer) => Object.hasOwn(layer, name))) continue
     read[name] = checks[name](name, value)
   }
   return read
+}
+
+function refuseUnknown(name, options, checks, context) {
+  if (name in checks || (NAMES.has(name) && options[name] === undefined)) return
+  throw unknown(name, Object.keys(checks), context)
 }
 
 function unknown(name, known, context) {

@@ -86,13 +86,18 @@ class AgentsRole {
     this.#agents.push(await Agent.connect({ address, identity, concurrency, handlers: { echo: (payload) => payload } }))
   }
 
-  /** All at once. @returns the time of each connect() */
-  async connect(address, identities) {
-    return await Promise.all(identities.map(async ({ identity }) => {
-      const begun = performance.now()
-      this.#agents.push(await Agent.connect({ address, identity }))
-      return performance.now() - begun
+  /** `atOnce` of them at a time. @returns the time of each connect() */
+  async connect(address, identities, atOnce = identities.length) {
+    const times = []
+    const left = identities.values()
+    await Promise.all(Array.from({ length: atOnce }, async () => {
+      for (const { identity } of left) {
+        const begun = performance.now()
+        this.#agents.push(await Agent.connect({ address, identity }))
+        times.push(performance.now() - begun)
+      }
     }))
+    return times
   }
 }
 

@@ -99,8 +99,8 @@ export async function tasks(peers, versions, settings) {
   }
 }
 
-/** Agents of `processes` processes that all connect at once. */
-export async function registration(count, processes, { seconds, mostMiB, dialMs }) {
+/** Agents of `processes` processes, `atOnce` of each at a time; all of them when it is not given. */
+export async function registration(count, processes, { seconds, mostMiB, dialMs, atOnce }) {
   const host = new Child('coordinator')
   const homes = Array.from({ length: processes }, () => new Child('agents'))
   try {
@@ -110,7 +110,7 @@ export async function registration(count, processes, { seconds, mostMiB, dialMs 
     for (let i = 0; i < processes; i++) identities.push(await host.ask('identities', Math.min(share, count - i * share), i * share))
     const before = await host.ask('rss')
     const begun = performance.now()
-    const dials = (await Promise.all(homes.map((home, i) => home.ask('connect', address, identities[i])))).flat()
+    const dials = (await Promise.all(homes.map((home, i) => home.ask('connect', address, identities[i], atOnce)))).flat()
     const allInMs = performance.now() - begun
     const { connected } = await host.ask('agents')
     if (connected !== count) throw new Error(`${connected} of ${count} agents are connected`)
@@ -125,6 +125,7 @@ export async function registration(count, processes, { seconds, mostMiB, dialMs 
     return {
       agents: count,
       processes,
+      atOnce: atOnce ?? share,
       allInMs,
       dialP50Ms: quantile(dials, 0.5),
       longestMs,
@@ -133,8 +134,8 @@ export async function registration(count, processes, { seconds, mostMiB, dialMs 
       kibPerAgent: (after - before) / 1024 / count,
       idleCpu: idleCpu / idleMs,
       goals: [
-        { name: `${count} agents in within ${seconds} s`, value: allInMs, unit: 'ms', met: allInMs < seconds * 1000 },
-        { name: `no connect() above ${dialMs} ms`, value: longestMs, unit: 'ms', met: longestMs < dialMs },
+        ...(seconds === undefined ? [] : [{ name: `${count} agents in within ${seconds} s`, value: allInMs, unit: 'ms', met: allInMs < seconds * 1000 }]),
+        ...(dialMs === undefined ? [] : [{ name: `no connect() above ${dialMs} ms`, value: longestMs, unit: 'ms', met: longestMs < dialMs }]),
         { name: `the coordinator grows by less than ${mostMiB} MiB`, value: grownMiB, unit: 'MiB', met: grownMiB < mostMiB },
       ],
     }

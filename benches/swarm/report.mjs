@@ -34,8 +34,8 @@ const SECTIONS = {
     ...goalTable(goals),
   ],
 
-  registration: ({ agents, processes, allInMs, dialP50Ms, longestMs, rssBeforeMiB, rssAfterMiB, kibPerAgent, idleCpu, goals }) => [
-    `## ${rate(agents)} agents of ${processes} processes, all at once, mutual TLS`,
+  registration: ({ agents, processes, atOnce, allInMs, dialP50Ms, longestMs, rssBeforeMiB, rssAfterMiB, kibPerAgent, idleCpu, goals }) => [
+    `## ${rate(agents)} agents of ${processes} processes, mutual TLS, ${processes * atOnce} at a time`,
     '',
     ...table(
       ['all in', 'median connect()', 'longest connect()', 'coordinator before', 'after', 'per agent', 'processor while idle'],

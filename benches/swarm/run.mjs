@@ -33,10 +33,10 @@ const rounds = flags.quick ? { rounds: 2, sampleMs: 100 } : { rounds: 9, sampleM
 const steps = [
   ['tasks', () => tasks(swarmPeers(console.log), peerVersions, rounds)],
   ['registration', () => registration(flags.quick ? 40 : 1000, 4, { seconds: 10, dialMs: 2000, mostMiB: 80 })],
-  ['matrix', () => matrix(flags.quick ? { rounds: 1, sequences: 20, length: 1000 } : { rounds: 5, sequences: 200, length: 1000 })],
+  ['matrix', () => matrix(flags.quick ? { rounds: 1, sequences: 20, length: 1000 } : { rounds: 15, sequences: 200, length: 1000 })],
   ['durable', () => durable(flags.data, rounds)],
 ]
-if (flags.many) steps.push(['registration', () => registration(10_000, 8, { seconds: 100, dialMs: 100_000, mostMiB: 450 })])
+if (flags.many) steps.push(['registration', () => registration(10_000, 8, { atOnce: 25, mostMiB: 450 })])
 const wanted = steps.filter(([kind]) => flags.only === undefined || flags.only === kind)
 if (wanted.length === 0) throw new Error(`--only ${flags.only}: there are tasks, registration, matrix and durable`)
 
