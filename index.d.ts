@@ -659,8 +659,9 @@ export interface Identity {
 export type Role = 'coordinator' | 'agent' | 'peer'
 
 /**
- * What an identity may do. Kept by the authority, not in the certificate, and checked for each message. A list that is
- * omitted allows everything of the role; an empty one allows nothing.
+ * What an identity may do, kept by the authority and not in the certificate. A list that is omitted allows everything of
+ * the role; an empty one allows nothing. Coordinators of this version do not ask the authority yet: grants are kept and
+ * listed, and nothing is refused by them.
  */
 export interface Grants {
   /** As what an agent may register. */
@@ -749,7 +750,8 @@ export class CertificateAuthority {
 
   /**
    * Takes back one certificate by its serial number, or all certificates of a member by its id; those that the member is
-   * issued later are not concerned. What is revoked already keeps its time and its reason.
+   * issued later are not concerned. A coordinator of this version does not look at this list: `Coordinator.revoke` is what
+   * drops an agent and keeps it out. What is revoked already keeps its time and its reason.
    *
    * @throws (rejects) MidstreamerError NOT_FOUND when nothing was issued under this name, INVALID_ARGUMENT (also for a
    * reason of more than 1,024 bytes), FORBIDDEN, CORRUPT, STORE
@@ -996,7 +998,10 @@ export class Coordinator {
   /** Puts a dead letter back into the queue with all its attempts; NOT_FOUND when there is none. */
   retryDeadLetter(taskId: string): Promise<void>
 
-  /** Sends a message to the agents that subscribe to the topic, at most once each; resolves to how many were reached. */
+  /**
+   * Sends a message to the agents that subscribe to the topic, at most once each; resolves to how many it was sent to. An
+   * agent's subscription holds once the coordinator has heard of it: after anything that the agent awaited later.
+   */
   publish(topic: string, payload: unknown): Promise<number>
 
   /**
@@ -1165,7 +1170,7 @@ export class Agent {
    */
   handle(kind: string, handler: (payload: any, context: TaskContext) => unknown | Promise<unknown>): void
 
-  /** Sends a message to everybody who subscribes to the topic, at most once each; resolves when the coordinator has it. CONNECTION while there is none. */
+  /** Sends a message to everybody else who subscribes to the topic, at most once each; resolves when the coordinator has it. CONNECTION while there is none. */
   publish(topic: string, payload: unknown): Promise<void>
   /** Messages on the topic, as `Coordinator.subscribe`; the subscription outlives lost connections, messages meanwhile do not. */
   subscribe(topic: string, listener: (message: TopicMessage) => void): () => void

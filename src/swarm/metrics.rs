@@ -42,13 +42,14 @@ pub(super) struct Metrics {
     dead_letters: IntGauge,
     completed: IntCounterVec,
     failed: IntCounterVec,
+    cancelled: IntCounter,
     retried: IntCounterVec,
     queue_time: HistogramVec,
     run_time: HistogramVec,
     handshakes: IntCounterVec,
     turned_away: IntCounterVec,
-    received: IntGauge,
-    sent: IntGauge,
+    received: IntCounter,
+    sent: IntCounter,
     uptime: IntGauge,
     store_failing: IntGauge,
     kinds: Mutex<HashSet<String>>,
@@ -119,9 +120,10 @@ impl Metrics {
             completed: counters("midstreamer_tasks_completed_total", "Tasks with a result, by kind", "kind")?,
             failed: counters(
                 "midstreamer_tasks_failed_total",
-                "Tasks that ended without a result, by reason",
+                "Tasks that failed for good, by reason",
                 "reason",
             )?,
+            cancelled: counter("midstreamer_tasks_cancelled_total", "Tasks that somebody cancelled")?,
             retried: counters(
                 "midstreamer_task_retries_total",
                 "Attempts that failed and were followed by another, by kind",
@@ -145,8 +147,8 @@ impl Metrics {
                 "Connected peers that were turned away, by code",
                 "code",
             )?,
-            received: gauge("midstreamer_received_bytes", "Bytes of frames from agents since the start")?,
-            sent: gauge("midstreamer_sent_bytes", "Bytes of frames to agents since the start")?,
+            received: counter("midstreamer_received_bytes_total", "Bytes of frames from agents")?,
+            sent: counter("midstreamer_sent_bytes_total", "Bytes of frames to agents")?,
             uptime: gauge("midstreamer_uptime_ms", "Since the start")?,
             store_failing: gauge("midstreamer_store_failing", "1 while the task store refuses to commit")?,
             kinds: Mutex::default(),
@@ -209,9 +211,9 @@ impl Metrics {
                 self.completed.with_label_values(&[label]).inc();
                 self.queue_time.with_label_values(&[label]).observe(queued_ms);
                 self.run_time.with_label_values(&[label]).observe(run_ms);
-                match kind.strip_prefix("midstreamer.").unwrap_or(kind) {
-                    "dtw" | "dtw.matrix" | "dtw.tile" => self.dtw_duration.observe(run_ms),
-                    "lcs" | "lcs.matrix" | "lcs.tile" => self.lcs_duration.observe(run_ms),
+                match kind {
+                    "dtw" | "dtw.matrix" | "midstreamer.dtw.tile" => self.dtw_duration.observe(run_ms),
+                    "lcs" | "lcs.matrix" | "midstreamer.lcs.tile" => self.lcs_duration.observe(run_ms),
                     "library.search" | "dtw.nearest" => {
                         self.match_duration.observe(run_ms);
                         self.found(value);
@@ -230,7 +232,7 @@ impl Metrics {
                 };
                 self.failed.with_label_values(&[reason]).inc();
             }
-            Outcome::Cancelled => self.failed.with_label_values(&["cancelled"]).inc(),
+            Outcome::Cancelled => self.cancelled.inc(),
         }
     }
 
@@ -271,8 +273,9 @@ impl Metrics {
         set(&self.queued, stats.queued);
         set(&self.running, stats.running);
         set(&self.dead_letters, stats.dead_lettered);
-        set(&self.received, stats.bytes_in);
-        set(&self.sent, stats.bytes_out);
+        let count = |counter: &IntCounter, total: u64| counter.inc_by(total.saturating_sub(counter.get()));
+        count(&self.received, stats.bytes_in);
+        count(&self.sent, stats.bytes_out);
         set(&self.uptime, stats.uptime_ms);
         set(&self.store_failing, u64::from(store_failing));
         let mut text = Vec::new();

@@ -16,7 +16,7 @@
 //! | | zeros up to a multiple of 8 |
 //! | | the payload: an encoded value, up to the end of the record |
 
-use crate::swarm::SwarmError;
+use crate::swarm::{SwarmCode, SwarmError};
 use napi::bindgen_prelude::{BufferSlice, Function, Unknown};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use napi::{Env, Status};
@@ -90,7 +90,8 @@ struct State {
     armed: bool,
     /// All but the last one are full.
     batches: VecDeque<Batch>,
-    waiting_bytes: usize,
+    /// Of messages and log entries.
+    offered_bytes: usize,
     /// Messages and log entries that found no room.
     dropped: u64,
     /// The memory of the last batch.
@@ -101,6 +102,8 @@ struct State {
 struct Batch {
     bytes: Vec<u8>,
     records: usize,
+    /// Bytes of records that nobody waits for.
+    offered: usize,
 }
 
 impl Outbox {
@@ -119,12 +122,16 @@ impl Outbox {
 
     /// A record that somebody waits for.
     pub(super) fn push(&self, record: RecordType, token: f64, header: &impl Serialize, payload: &[u8]) {
+        self.put(record, token, header, payload, false);
+    }
+
+    fn put(&self, record: RecordType, token: f64, header: &impl Serialize, payload: &[u8], offered: bool) {
         let wake = {
             let mut state = self.lock();
             if state.wake.is_none() {
                 return;
             }
-            state.append(record, token, header, payload);
+            state.append(record, token, header, payload, offered);
             if mem::replace(&mut state.armed, true) {
                 return;
             }
@@ -141,12 +148,12 @@ impl Outbox {
     pub(super) fn offer(&self, record: RecordType, header: &impl Serialize, payload: &[u8]) {
         {
             let mut state = self.lock();
-            if state.waiting_bytes.saturating_add(payload.len()) > MOST_WAITING_BYTES {
+            if state.offered_bytes.saturating_add(payload.len()) > MOST_WAITING_BYTES {
                 state.dropped += 1;
                 return;
             }
         }
-        self.push(record, 0.0, header, payload);
+        self.put(record, 0.0, header, payload, true);
     }
 
     /// A request succeeded.
@@ -198,7 +205,7 @@ impl Outbox {
     fn take_bytes(&self) -> Option<Vec<u8>> {
         let mut state = self.lock();
         let batch = state.batches.pop_front();
-        state.waiting_bytes -= batch.as_ref().map_or(0, |batch| batch.bytes.len());
+        state.offered_bytes -= batch.as_ref().map_or(0, |batch| batch.offered);
         state.armed = !state.batches.is_empty();
         batch.map(|batch| batch.bytes)
     }
@@ -211,27 +218,35 @@ impl Outbox {
 
 impl State {
     fn new(wake: Option<Arc<Wake>>) -> Self {
-        Self { wake, armed: false, batches: VecDeque::new(), waiting_bytes: 0, dropped: 0, spare: Vec::new() }
+        Self { wake, armed: false, batches: VecDeque::new(), offered_bytes: 0, dropped: 0, spare: Vec::new() }
     }
 
-    fn append(&mut self, record: RecordType, token: f64, header: &impl Serialize, payload: &[u8]) {
+    fn append(
+        &mut self,
+        record: RecordType,
+        token: f64,
+        header: &impl Serialize,
+        payload: &[u8],
+        offered: bool,
+    ) {
         let full = |batch: &Batch| {
             batch.records >= MOST_RECORDS || batch.bytes.len().saturating_add(payload.len()) > MOST_BYTES
         };
         if self.batches.back().is_none_or(full) {
             if let Some(last) = self.batches.back_mut() {
-                let before = last.bytes.len();
                 last.write(RecordType::More, 0.0, &(), &[]);
-                self.waiting_bytes += last.bytes.len() - before;
             }
             let mut bytes = mem::take(&mut self.spare);
             bytes.clear();
-            self.batches.push_back(Batch { bytes, records: 0 });
+            self.batches.push_back(Batch { bytes, records: 0, offered: 0 });
         }
         if let Some(batch) = self.batches.back_mut() {
             let before = batch.bytes.len();
             batch.write(record, token, header, payload);
-            self.waiting_bytes += batch.bytes.len() - before;
+            if offered {
+                batch.offered += batch.bytes.len() - before;
+                self.offered_bytes += batch.bytes.len() - before;
+            }
         }
     }
 }
@@ -287,12 +302,14 @@ struct RemoteError<'a> {
 impl<'a> From<&'a SwarmError> for ErrorHeader<'a> {
     fn from(error: &'a SwarmError) -> Self {
         let task = error.task.as_deref();
+        // Where time ran out, nothing remote has failed.
+        let remote = task.filter(|_| error.code == SwarmCode::TaskFailed);
         Self {
             code: error.code.as_str(),
             message: &error.message,
             task_id: task.map(|task| task.task_id.as_str()),
             attempts: task.map(|task| task.attempts),
-            remote_error: task
+            remote_error: remote
                 .map(|task| RemoteError { message: &task.remote_message, code: task.remote_code.as_deref() }),
         }
     }
@@ -344,7 +361,7 @@ mod tests {
             assert_eq!(payload, vec![k as u8; k]);
         }
         assert_eq!(outbox.take_bytes(), None);
-        assert_eq!(outbox.lock().waiting_bytes, 0);
+        assert_eq!(outbox.lock().offered_bytes, 0);
     }
 
     #[test]
@@ -357,7 +374,7 @@ mod tests {
         let lengths: Vec<usize> = (0..3).map(|_| records(&outbox.take_bytes().unwrap()).len()).collect();
         assert_eq!(lengths, [MOST_RECORDS + 1, 5 + 1, 1]);
         assert_eq!(outbox.take_bytes(), None);
-        assert_eq!(outbox.lock().waiting_bytes, 0);
+        assert_eq!(outbox.lock().offered_bytes, 0);
     }
 
     #[test]

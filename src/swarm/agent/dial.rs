@@ -12,6 +12,7 @@ use crate::swarm::network;
 use bytes::BytesMut;
 use quinn::crypto::rustls::HandshakeData;
 use quinn::{Connection, ConnectionError, Endpoint};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -19,6 +20,9 @@ use tokio::time::timeout;
 
 /// The longest that one dial may take, up to the Welcome.
 pub(super) const DIAL: Duration = Duration::from_secs(5);
+
+/// The same where there are other addresses to try.
+pub(super) const DIAL_ONE_OF_MANY: Duration = Duration::from_secs(2);
 
 /// Dials of this process at once. A thousand that begin together lose packets to each other, and then seconds.
 static DIALS: Semaphore = Semaphore::const_new(16);
@@ -36,13 +40,14 @@ pub(super) async fn dial(
     endpoint: &Endpoint,
     client: &quinn::ClientConfig,
     address: &str,
+    patience: Duration,
 ) -> Result<Welcomed, SwarmError> {
     let _place = DIALS.acquire().await;
-    match timeout(DIAL, attempt(shared, endpoint, client, address)).await {
+    match timeout(patience, attempt(shared, endpoint, client, address)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(SwarmError::new(
             SwarmCode::Connection,
-            format!("{address}: no welcome within {} s", DIAL.as_secs()),
+            format!("{address}: no answer within {} ms", patience.as_millis()),
         )),
     }
 }
@@ -58,6 +63,12 @@ async fn attempt(
     let v4 = endpoint.local_addr().is_ok_and(|local| local.is_ipv4());
     let target = found.find(|found| !v4 || found.is_ipv4());
     let target = target.ok_or_else(|| unreachable("has no address that this machine can dial".to_owned()))?;
+    // What a coordinator that listens on every address calls its own is, from here, this machine.
+    let target = match target.ip() {
+        ip if !ip.is_unspecified() => target,
+        IpAddr::V4(_) => SocketAddr::from((Ipv4Addr::LOCALHOST, target.port())),
+        IpAddr::V6(_) => SocketAddr::from((Ipv6Addr::LOCALHOST, target.port())),
+    };
     // The name is not looked at: who answers is in its certificate.
     let connecting = endpoint
         .connect_with(client.clone(), target, "coordinator")

@@ -63,18 +63,25 @@ async fn dial_and_serve(
 ) -> Option<SwarmError> {
     let give_up = Instant::now() + Duration::from_millis(shared.config.connect_timeout_ms);
     let mut client = client.clone();
-    let mut attempt = 0;
+    let (mut attempt, mut last_error) = (0, None);
+    let addresses = &shared.config.addresses;
+    let patience = if addresses.len() > 1 { dial::DIAL_ONE_OF_MANY } else { dial::DIAL };
+    // Every round begins where somebody answered last.
+    let mut first = 0;
     loop {
-        for address in &shared.config.addresses {
+        for at in 0..addresses.len() {
+            let at = (first + at) % addresses.len();
+            let address = &addresses[at];
             let dialled = tokio::select! {
-                dialled = dial::dial(shared, endpoint, &client, address) => dialled,
+                dialled = dial::dial(shared, endpoint, &client, address, patience) => dialled,
                 () = closed(shared) => return None,
                 () = sleep_until(give_up), if shared.lock().state == AgentState::Connecting => {
-                    Err(SwarmError::new(SwarmCode::Connection, format!("{address}: no welcome in time")))
+                    return Some(no_coordinator(shared, last_error));
                 }
             };
             let error = match dialled {
                 Ok(welcomed) => {
+                    first = at;
                     let idle = Duration::from_millis(welcomed.established.lease.agent_timeout_ms());
                     client.transport_config(network::transport(Side::Agent, idle));
                     let since = Instant::now();
@@ -95,19 +102,31 @@ async fn dial_and_serve(
             if hopeless || shared.lock().is_closing() {
                 return Some(error);
             }
-            if shared.lock().state == AgentState::Connecting && Instant::now() >= give_up {
-                let message = format!(
-                    "no coordinator within {} ms; the last one said: {}",
-                    shared.config.connect_timeout_ms, error.message
-                );
-                return Some(SwarmError::new(SwarmCode::Connection, message));
-            }
+            last_error = Some(error);
         }
         let pause = session::backoff_ms(attempt, fastrand::f64());
         attempt += 1;
         tokio::select! {
             () = sleep(Duration::from_millis(pause)) => {}
             () = closed(shared) => return None,
+            () = sleep_until(give_up), if shared.lock().state == AgentState::Connecting => {
+                return Some(no_coordinator(shared, last_error));
+            }
+        }
+    }
+}
+
+/// The error of a first login that took too long, with what was heard last.
+fn no_coordinator(shared: &Shared, last: Option<SwarmError>) -> SwarmError {
+    let within = shared.config.connect_timeout_ms;
+    match last {
+        None => SwarmError::new(SwarmCode::Connection, format!("no coordinator answered within {within} ms")),
+        Some(last) => {
+            let (code, said) = (last.code.as_str(), last.message);
+            let message = format!(
+                "no coordinator took this agent within {within} ms; the last attempt: {code}, {said}"
+            );
+            SwarmError::new(SwarmCode::Connection, message)
         }
     }
 }

@@ -246,6 +246,7 @@ fn join(
                 load: 0.0,
                 memory_bytes: 0,
                 retired: false,
+                revoked: None,
             },
         );
         hub.current.insert(agent.clone(), generation);

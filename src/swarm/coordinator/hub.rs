@@ -67,6 +67,8 @@ pub(super) struct Session {
     pub(super) memory_bytes: u64,
     /// It has said goodbye, or was replaced.
     pub(super) retired: bool,
+    /// It was dropped for good, and why.
+    pub(super) revoked: Option<String>,
 }
 
 struct Waiter {
@@ -431,11 +433,12 @@ impl Hub {
     }
 
     /// Ends every session of an agent that is not welcome any more.
-    pub(super) fn expel(&self, agent: &str) {
-        for (&generation, session) in &self.sessions {
-            if &*session.agent == agent {
-                self.end(generation, Code::Unauthenticated, "the certificate was revoked");
-            }
+    pub(super) fn expel(&mut self, agent: &str, why: &str) {
+        for session in self.sessions.values_mut().filter(|session| &*session.agent == agent) {
+            session.revoked =
+                Some(if why.is_empty() { "revoked".to_owned() } else { format!("revoked: {why}") });
+            let code = quinn::VarInt::from_u32(Code::Unauthenticated as u32);
+            session.out.connection().close(code, b"the certificate was revoked");
         }
     }
 
@@ -569,8 +572,9 @@ impl Hub {
         if self.current.get(&session.agent) == Some(&generation) {
             self.current.remove(&session.agent);
         }
+        let reason = session.revoked.unwrap_or_else(|| reason.to_owned());
         tracing::info!(agent = %session.agent, reason, "agent left");
-        self.events.push(CoordinatorEvent::AgentLeft { agent: info, reason: reason.to_owned() });
+        self.events.push(CoordinatorEvent::AgentLeft { agent: info, reason });
     }
 
     pub(super) fn info(&self, generation: Generation, session: &Session) -> AgentInfo {

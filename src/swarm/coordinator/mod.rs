@@ -152,6 +152,16 @@ impl Shared {
         }
     }
 
+    fn check_taking(&self, hub: &Hub) -> Result<(), SwarmError> {
+        if hub.life == Life::Draining {
+            return Err(SwarmError::new(
+                SwarmCode::Closed,
+                "the coordinator is draining and takes no more tasks",
+            ));
+        }
+        self.check_open(hub)
+    }
+
     /// The task as the ledger wants it, or why it is not accepted.
     fn spec(
         &self,
@@ -159,13 +169,7 @@ impl Shared {
         task: TaskRequest,
         digest: Option<[u8; 32]>,
     ) -> Result<(TaskSpec, Option<[u8; 32]>), SwarmError> {
-        self.check_open(hub)?;
-        if hub.life == Life::Draining {
-            return Err(SwarmError::new(
-                SwarmCode::Closed,
-                "the coordinator is draining and takes no more tasks",
-            ));
-        }
+        self.check_taking(hub)?;
         checks::task(&task)?;
         if let Some(key) = task.key.as_deref().filter(|key| hub.is_id(key)) {
             let message = format!("idempotencyKey {key:?} has the form of a task's id");
@@ -392,7 +396,7 @@ impl Coordinator {
     ) {
         self.0.turn(|hub, now| {
             let task = hub.find(task_id);
-            let retried = self.0.check_open(hub).and_then(|()| {
+            let retried = self.0.check_taking(hub).and_then(|()| {
                 let missing =
                     || SwarmError::new(SwarmCode::NotFound, format!("there is no dead letter {task_id:?}"));
                 let task = task.ok_or_else(missing)?;
@@ -487,7 +491,7 @@ impl Coordinator {
         let _inside = self.0.span.clone().entered();
         self.0.admission.revocations.refuse_id(agent_id);
         tracing::warn!(agent = agent_id, reason, "agent revoked");
-        self.0.turn(|hub, _| hub.expel(agent_id));
+        self.0.turn(|hub, _| hub.expel(agent_id, reason));
         let (shared, id) = (self.0.clone(), agent_id.to_owned());
         let kept = Once::new(done);
         let told = kept.clone();

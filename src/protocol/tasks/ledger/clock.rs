@@ -106,7 +106,8 @@ impl Ledger {
     /// The task's time has run out.
     fn time_out(&mut self, task: TaskId) {
         let entry = self.tasks.get(&task).expect("looked at just now");
-        let attempts = entry.attempts;
+        // The attempt that runs is one too.
+        let attempts = entry.attempts + u32::from(matches!(entry.place, Place::Leased { .. }));
         let (agent, last, never) = match &entry.place {
             Place::Leased { lease, .. } => {
                 (self.agents[lease.agent].as_ref().map(|agent| agent.id.clone()), None, false)
