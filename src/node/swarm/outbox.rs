@@ -345,7 +345,7 @@ mod tests {
     }
 
     fn append(outbox: &Outbox, token: f64, payload: &[u8]) {
-        outbox.lock().append(RecordType::Value, token, &["h\u{e4}"; 2], payload);
+        outbox.lock().append(RecordType::Value, token, &["h\u{e4}"; 2], payload, false);
     }
 
     #[test]
