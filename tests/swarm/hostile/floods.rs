@@ -5,6 +5,7 @@ use super::{Swarm, until};
 use crate::live::PATIENCE;
 use bytes::Bytes;
 use midstreamer::protocol::messages::{Code, FrameKind, Heartbeat, Hello, Publish, Subscribe, SubscribeAck};
+use midstreamer::swarm::SwarmCode;
 use midstreamer::swarm::agent::AgentEvent;
 use midstreamer::swarm::coordinator::CoordinatorConfig;
 use std::sync::mpsc::channel;
@@ -184,6 +185,22 @@ fn many_large_messages_at_once_do_not_block_each_other() {
             lane.next_of(FrameKind::PublishAck).await;
         }
     });
+    swarm.end();
+}
+
+#[test]
+fn an_agent_that_publishes_faster_than_it_can_send_is_told_so_and_stays() {
+    let swarm = Swarm::new(CoordinatorConfig::default());
+    let payload = Bytes::from(vec![1; 60_000]);
+    let (sender, told) = channel();
+    for _ in 0..2000 {
+        let sender = sender.clone();
+        swarm.honest.agent.publish("burst", payload.clone(), move |outcome| sender.send(outcome).unwrap());
+    }
+    for _ in 0..2000 {
+        let outcome = told.recv_timeout(PATIENCE).unwrap();
+        assert!(outcome.as_ref().err().is_none_or(|error| error.code == SwarmCode::Overloaded), "{outcome:?}");
+    }
     swarm.end();
 }
 
