@@ -12,12 +12,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-/// What may wait in a lane for a peer that does not read: beyond it the peer is cut off. A lane's frames are bounded
-/// by slots, but messages of topics are not.
+/// What may wait in a lane for a peer that does not read: beyond it the peer is cut off. Tasks and their results are
+/// not counted: slots bound them, and whoever sends them keeps them anyway.
 pub(super) const MAX_WAITING: usize = 16 << 20;
 
-/// The same for messages that take streams of their own: two of the longest. Tasks are not counted, slots bound them and
-/// the ledger keeps their payloads anyway.
+/// The same for messages that take streams of their own: two of the longest.
 const MAX_LARGE_WAITING: usize = 128 << 20;
 
 /// Priorities of streams; quinn sends the highest first.
@@ -35,8 +34,15 @@ pub(super) struct Traffic {
 /// Frames on their way into one stream. Any thread may add some; one task writes them.
 #[derive(Debug, Default)]
 struct Queue {
-    waiting: Mutex<BytesMut>,
+    waiting: Mutex<Waiting>,
     filled: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    frames: BytesMut,
+    /// Bytes of those that nothing else bounds.
+    unbounded: usize,
 }
 
 /// Where frames to one peer go.
@@ -91,7 +97,7 @@ impl Outgoing {
         payload: &Bytes,
     ) -> Result<(), SendError> {
         if payload.len() > INLINE_PAYLOAD_BYTES {
-            let bytes = if is_message(kind) { payload.len() } else { 0 };
+            let bytes = if is_bounded(kind) { 0 } else { payload.len() };
             if bytes > 0 && self.0.large.load(Ordering::Relaxed) > MAX_LARGE_WAITING {
                 return Err(SendError::SlowPeer);
             }
@@ -107,13 +113,16 @@ impl Outgoing {
         }
         let queue = self.queue(kind.lane());
         let mut waiting = queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.len() > MAX_WAITING {
+        if !is_bounded(kind) && waiting.unbounded > MAX_WAITING {
             return Err(SendError::SlowPeer);
         }
-        let was_empty = waiting.is_empty();
-        frame::encode_message(kind, request, header, payload, &mut waiting)?;
+        let before = waiting.frames.len();
+        frame::encode_message(kind, request, header, payload, &mut waiting.frames)?;
+        if !is_bounded(kind) {
+            waiting.unbounded += waiting.frames.len() - before;
+        }
         drop(waiting);
-        if was_empty {
+        if before == 0 {
             queue.filled.notify_one();
         }
         Ok(())
@@ -123,10 +132,11 @@ impl Outgoing {
     pub(super) fn send_encoded(&self, lane: Lane, frames: &[u8]) -> Result<(), SendError> {
         let queue = self.queue(lane);
         let mut waiting = queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.len() > MAX_WAITING {
+        if waiting.unbounded > MAX_WAITING {
             return Err(SendError::SlowPeer);
         }
-        waiting.extend_from_slice(frames);
+        waiting.frames.extend_from_slice(frames);
+        waiting.unbounded += frames.len();
         drop(waiting);
         queue.filled.notify_one();
         Ok(())
@@ -139,7 +149,7 @@ impl Outgoing {
         drop(stream.set_priority(priority));
         let queue = self.queue(lane);
         loop {
-            let full = mem::take(&mut *queue.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+            let full = mem::take(&mut *queue.waiting.lock().unwrap_or_else(PoisonError::into_inner)).frames;
             if full.is_empty() {
                 queue.filled.notified().await;
                 continue;
@@ -153,9 +163,9 @@ impl Outgoing {
     }
 }
 
-/// Not bounded by slots.
-fn is_message(kind: FrameKind) -> bool {
-    matches!(kind, FrameKind::Publish | FrameKind::Adapt)
+/// By slots.
+fn is_bounded(kind: FrameKind) -> bool {
+    matches!(kind, FrameKind::Assign | FrameKind::Complete | FrameKind::TaskError)
 }
 
 /// One frame in a stream of its own. A connection that ends meanwhile takes the frame with it, as it does those in lanes: the
