@@ -8,17 +8,24 @@ use prost::Message;
 use quinn::{Connection, RecvStream, SendStream, VarInt};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-/// What may wait in a lane for a peer that does not read: beyond it the peer is cut off. A lane's frames are bounded
-/// by slots, but messages of topics are not.
+/// What may wait in a lane for a peer that does not read: beyond it the peer is cut off. Tasks and their results are
+/// not counted: slots bound them, and whoever sends them keeps them anyway.
 pub(super) const MAX_WAITING: usize = 16 << 20;
 
-/// The same for messages that take streams of their own: two of the longest. Tasks are not counted, slots bound them and
-/// the ledger keeps their payloads anyway.
+/// The same for messages that take streams of their own: two of the longest.
 const MAX_LARGE_WAITING: usize = 128 << 20;
+
+/// A peer that has taken something within this time reads, and may have up to so many times the limit waiting: a burst is not
+/// a peer that is stuck.
+const READING: Duration = Duration::from_secs(2);
+const BURST: usize = 8;
+
+/// What a lane writes at once, so that it is seen to move.
+const PART: usize = 256 << 10;
 
 /// Priorities of streams; quinn sends the highest first.
 const CONTROL_PRIORITY: i32 = 2;
@@ -35,10 +42,17 @@ pub(super) struct Traffic {
 /// Frames on their way into one stream. Any thread may add some; one task writes them.
 #[derive(Debug, Default)]
 struct Queue {
-    waiting: Mutex<BytesMut>,
+    waiting: Mutex<Waiting>,
     filled: Notify,
     /// What waits has time: it goes with the next frame of any lane, or soon.
     lazy: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    frames: BytesMut,
+    /// Bytes of those that nothing else bounds.
+    unbounded: usize,
 }
 
 /// How long a frame that has time waits for company. A packet of its own costs both sides about as much as a task.
@@ -57,6 +71,23 @@ struct Lanes {
     /// Bytes of messages that wait in streams of their own.
     large: AtomicUsize,
     traffic: Arc<Traffic>,
+    since: Instant,
+    /// When the peer last took something, in milliseconds after that.
+    moved_ms: AtomicU64,
+}
+
+impl Lanes {
+    fn moved(&self) {
+        let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.moved_ms.store(now, Ordering::Relaxed);
+    }
+
+    /// Whether `waiting` bytes are more than a peer that reads would have.
+    fn is_too_much(&self, waiting: usize, limit: usize) -> bool {
+        let moved = Duration::from_millis(self.moved_ms.load(Ordering::Relaxed));
+        let reads = self.since.elapsed().saturating_sub(moved) < READING;
+        waiting > if reads { BURST * limit } else { limit }
+    }
 }
 
 /// Why a frame was not sent.
@@ -73,7 +104,16 @@ pub(super) enum SendError {
 impl Outgoing {
     pub(super) fn new(connection: Connection, runtime: Handle, traffic: Arc<Traffic>) -> Self {
         let (control, tasks) = (Queue::default(), Queue::default());
-        Self(Arc::new(Lanes { connection, runtime, control, tasks, large: AtomicUsize::new(0), traffic }))
+        Self(Arc::new(Lanes {
+            connection,
+            runtime,
+            control,
+            tasks,
+            large: AtomicUsize::new(0),
+            traffic,
+            since: Instant::now(),
+            moved_ms: AtomicU64::new(0),
+        }))
     }
 
     pub(super) fn connection(&self) -> &Connection {
@@ -106,8 +146,8 @@ impl Outgoing {
         payload: &Bytes,
     ) -> Result<(), SendError> {
         if payload.len() > INLINE_PAYLOAD_BYTES {
-            let bytes = if is_message(kind) { payload.len() } else { 0 };
-            if bytes > 0 && self.0.large.load(Ordering::Relaxed) > MAX_LARGE_WAITING {
+            let bytes = if is_bounded(kind) { 0 } else { payload.len() };
+            if bytes > 0 && self.0.is_too_much(self.0.large.load(Ordering::Relaxed), MAX_LARGE_WAITING) {
                 return Err(SendError::SlowPeer);
             }
             let mut head = BytesMut::new();
@@ -122,13 +162,16 @@ impl Outgoing {
         }
         let queue = self.queue(kind.lane());
         let mut waiting = queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.len() > MAX_WAITING {
+        if !is_bounded(kind) && self.0.is_too_much(waiting.unbounded, MAX_WAITING) {
             return Err(SendError::SlowPeer);
         }
-        let was_empty = waiting.is_empty();
-        frame::encode_message(kind, request, header, payload, &mut waiting)?;
+        let before = waiting.frames.len();
+        frame::encode_message(kind, request, header, payload, &mut waiting.frames)?;
+        if !is_bounded(kind) {
+            waiting.unbounded += waiting.frames.len() - before;
+        }
         drop(waiting);
-        if was_empty || queue.lazy.swap(false, Ordering::Relaxed) {
+        if before == 0 || queue.lazy.swap(false, Ordering::Relaxed) {
             queue.filled.notify_one();
         }
         // What waits for company has some now: both streams fit into one packet.
@@ -138,15 +181,12 @@ impl Outgoing {
         Ok(())
     }
 
-    /// The same on the control lane for a frame that has time.
-    pub(super) fn send_lazily(&self, kind: FrameKind, header: &impl Message) -> Result<(), SendError> {
+    /// The same on the control lane for a frame that has time, and that answers one of the peer's.
+    pub(super) fn send_lazily(&self, kind: FrameKind, header: &impl Message) -> Result<(), FrameError> {
         let queue = &self.0.control;
         let mut waiting = queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.len() > MAX_WAITING {
-            return Err(SendError::SlowPeer);
-        }
-        let was_empty = waiting.is_empty();
-        frame::encode_message(kind, 0, header, &[], &mut waiting)?;
+        let was_empty = waiting.frames.is_empty();
+        frame::encode_message(kind, 0, header, &[], &mut waiting.frames)?;
         if was_empty {
             queue.lazy.store(true, Ordering::Relaxed);
             let this = self.clone();
@@ -164,10 +204,11 @@ impl Outgoing {
     pub(super) fn send_encoded(&self, lane: Lane, frames: &[u8]) -> Result<(), SendError> {
         let queue = self.queue(lane);
         let mut waiting = queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.len() > MAX_WAITING {
+        if waiting.unbounded > MAX_WAITING {
             return Err(SendError::SlowPeer);
         }
-        waiting.extend_from_slice(frames);
+        waiting.frames.extend_from_slice(frames);
+        waiting.unbounded += frames.len();
         drop(waiting);
         queue.filled.notify_one();
         Ok(())
@@ -183,7 +224,11 @@ impl Outgoing {
         let closed = connection.closed();
         tokio::pin!(closed);
         loop {
-            let full = queue.waiting.lock().unwrap_or_else(PoisonError::into_inner).split().freeze();
+            let full = {
+                let mut waiting = queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                waiting.unbounded = 0;
+                waiting.frames.split().freeze()
+            };
             if full.is_empty() {
                 // This task itself keeps the queue: nobody else would end it.
                 tokio::select! {
@@ -192,19 +237,24 @@ impl Outgoing {
                 }
             }
             self.0.traffic.sent.fetch_add(full.len() as u64, Ordering::Relaxed);
-            if let Err(error) = stream.write_chunk(full).await {
-                // A lane that is not read any more is no lane: without it the connection is of no use.
-                tracing::debug!(%error, "a lane has ended");
-                connection.close(VarInt::from_u32(Code::Protocol as u32), b"a lane ended");
-                return;
+            let mut rest = full;
+            while !rest.is_empty() {
+                let part = rest.split_to(rest.len().min(PART));
+                if let Err(error) = stream.write_chunk(part).await {
+                    // A lane that is not read any more is no lane: without it the connection is of no use.
+                    tracing::debug!(%error, "a lane has ended");
+                    connection.close(VarInt::from_u32(Code::Protocol as u32), b"a lane ended");
+                    return;
+                }
+                self.0.moved();
             }
         }
     }
 }
 
-/// Not bounded by slots.
-fn is_message(kind: FrameKind) -> bool {
-    matches!(kind, FrameKind::Publish | FrameKind::Adapt)
+/// By slots.
+fn is_bounded(kind: FrameKind) -> bool {
+    matches!(kind, FrameKind::Assign | FrameKind::Complete | FrameKind::TaskError)
 }
 
 /// One frame in a stream of its own. A connection that ends meanwhile takes the frame with it, as it does those in lanes: the
@@ -214,6 +264,7 @@ async fn send_large(to: &Outgoing, head: Bytes, payload: Bytes) {
     drop(stream.set_priority(LARGE_PRIORITY));
     to.0.traffic.sent.fetch_add((head.len() + payload.len()) as u64, Ordering::Relaxed);
     if stream.write_all_chunks(&mut [head, payload]).await.is_ok() {
+        to.0.moved();
         drop(stream.finish());
         // Dropped sooner, the stream would be reset with its end still on the way.
         drop(stream.stopped().await);

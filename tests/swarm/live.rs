@@ -259,9 +259,9 @@ fn a_later_login_replaces_the_earlier_one_for_good() {
     let second = connect(coordinator.address(), identity(), &["echo"], echo).unwrap();
     let until = Instant::now() + PATIENCE;
     let replaced = loop {
-        match first.events.recv_timeout(until.saturating_duration_since(Instant::now())).unwrap() {
-            AgentEvent::Closed(error) => break error.unwrap(),
-            _ => {}
+        let event = first.events.recv_timeout(until.saturating_duration_since(Instant::now())).unwrap();
+        if let AgentEvent::Closed(error) = event {
+            break error.unwrap();
         }
     };
     assert_eq!(replaced.code, SwarmCode::SessionReplaced);

@@ -530,14 +530,23 @@ impl Hub {
         }
         self.last_request += 1;
         self.messages += 1;
-        self.published.insert(self.last_request, told);
         let header = Publish {
             topic: topic.to_owned(),
             from: String::new(),
             content: Content::Generic.into(),
             message_id: self.messages,
         };
-        self.send(FrameKind::Publish, self.last_request, &header, payload);
+        let request = self.last_request;
+        let sent = self.out.as_ref().map(|out| out.send(FrameKind::Publish, request, &header, payload));
+        match sent {
+            // A burst of messages is no reason to give up the connection, and the tasks with it.
+            Some(Err(error)) => {
+                let error =
+                    SwarmError::new(SwarmCode::Overloaded, format!("the message was not sent: {error}"));
+                self.calls.push(Box::new(move || told(Err(error))));
+            }
+            Some(Ok(())) | None => drop(self.published.insert(request, told)),
+        }
     }
 
     pub(super) fn published(&mut self, request: u64, error: Option<SwarmError>) {

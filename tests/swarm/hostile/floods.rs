@@ -2,11 +2,14 @@
 
 use super::peer::{Net, Peer, encoded, forged, hello};
 use super::{Swarm, until};
-use crate::live::PATIENCE;
+use crate::live::{PATIENCE, close, start, submit, task};
 use bytes::Bytes;
-use midstreamer::protocol::messages::{Code, FrameKind, Heartbeat, Hello, Publish, Subscribe, SubscribeAck};
+use midstreamer::protocol::messages::{
+    Assign, Code, Complete, FrameKind, Heartbeat, Hello, Publish, Subscribe, SubscribeAck,
+};
+use midstreamer::swarm::SwarmCode;
 use midstreamer::swarm::agent::AgentEvent;
-use midstreamer::swarm::coordinator::CoordinatorConfig;
+use midstreamer::swarm::coordinator::{CoordinatorConfig, TaskRequest};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
@@ -185,6 +188,54 @@ fn many_large_messages_at_once_do_not_block_each_other() {
         }
     });
     swarm.end();
+}
+
+#[test]
+fn an_agent_that_publishes_faster_than_it_can_send_is_told_so_and_stays() {
+    let swarm = Swarm::new(CoordinatorConfig::default());
+    let payload = Bytes::from(vec![1; 60_000]);
+    let (sender, told) = channel();
+    for _ in 0..2000 {
+        let sender = sender.clone();
+        swarm.honest.agent.publish("burst", payload.clone(), move |outcome| sender.send(outcome).unwrap());
+    }
+    for _ in 0..2000 {
+        let outcome = told.recv_timeout(PATIENCE).unwrap();
+        assert!(
+            outcome.as_ref().err().is_none_or(|error| error.code == SwarmCode::Overloaded),
+            "{outcome:?}"
+        );
+    }
+    swarm.end();
+}
+
+#[test]
+fn as_many_tasks_as_slots_are_not_too_many() {
+    let (coordinator, _events) = start(CoordinatorConfig::default());
+    let payload = Bytes::from(vec![1; 60_000]);
+    let results: Vec<_> = (0..1000)
+        .map(|_| submit(&coordinator, TaskRequest { payload: payload.clone(), ..task("work", b"") }))
+        .collect();
+    let net = Net::new();
+    let (identity, endpoint) = (coordinator.development_identity("a").unwrap(), net.endpoint());
+    // Kept until the end: what it has sent goes with its connection.
+    let _peer = net.run(async {
+        let hello = Hello { slots: 1000, ..hello() };
+        let peer = Peer::welcomed(endpoint, &identity, coordinator.address(), &hello).await;
+        let mut lane = peer.task_lane().await;
+        let mut assigned = Vec::new();
+        while assigned.len() < results.len() {
+            assigned.push(lane.next_of(FrameKind::Assign).await.message::<Assign>().unwrap());
+        }
+        for Assign { task, epoch, attempt, .. } in assigned {
+            lane.send(FrameKind::Complete, 0, &Complete { task, epoch, attempt, run_ms: 0 }, &[]).await;
+        }
+        (peer, lane)
+    });
+    for result in results {
+        assert_eq!(result.recv_timeout(PATIENCE).unwrap().unwrap().attempts, 1);
+    }
+    close(&coordinator);
 }
 
 #[test]
