@@ -174,10 +174,6 @@ impl Outgoing {
         if before == 0 || queue.lazy.swap(false, Ordering::Relaxed) {
             queue.filled.notify_one();
         }
-        // What waits for company has some now: both streams fit into one packet.
-        if kind.lane() != Lane::Control && self.0.control.lazy.swap(false, Ordering::Relaxed) {
-            self.0.control.filled.notify_one();
-        }
         Ok(())
     }
 
@@ -237,6 +233,11 @@ impl Outgoing {
                 }
             }
             self.0.traffic.sent.fetch_add(full.len() as u64, Ordering::Relaxed);
+            // What waits for company on the control lane has some now: its task runs before the connection sends, and both
+            // streams go in one packet. Not in `send`: another thread would wake this one twice, for two packets.
+            if lane != Lane::Control && self.0.control.lazy.swap(false, Ordering::Relaxed) {
+                self.0.control.filled.notify_one();
+            }
             let mut rest = full;
             while !rest.is_empty() {
                 let part = rest.split_to(rest.len().min(PART));

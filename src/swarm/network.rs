@@ -34,6 +34,9 @@ const CONNECTION_WINDOW: u32 = (MAX_LARGE + 2) * STREAM_WINDOW;
 /// storm of logins cost a second.
 const INITIAL_RTT: Duration = Duration::from_millis(10);
 
+/// The same for who dials: sent again too soon, first packets are themselves the storm.
+const DIALLING_RTT: Duration = Duration::from_millis(50);
+
 /// Kernel buffers of a coordinator's socket: what arrives while five hundred handshakes are being computed waits there.
 const COORDINATOR_BUFFER: usize = 4 << 20;
 const AGENT_BUFFER: usize = 512 << 10;
@@ -122,7 +125,7 @@ pub(super) fn transport(side: Side, agent_timeout: Duration) -> Arc<TransportCon
     let mut config = TransportConfig::default();
     let idle = IdleTimeout::try_from(agent_timeout).unwrap_or_else(|_| IdleTimeout::from(VarInt::MAX));
     config
-        .initial_rtt(INITIAL_RTT)
+        .initial_rtt(if side == Side::Coordinator { INITIAL_RTT } else { DIALLING_RTT })
         .max_idle_timeout(Some(idle))
         .max_concurrent_bidi_streams(VarInt::from_u32(MAX_LANES))
         .max_concurrent_uni_streams(VarInt::from_u32(MAX_LARGE))
