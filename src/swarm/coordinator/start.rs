@@ -20,6 +20,7 @@ use crate::swarm::lanes::Traffic;
 use crate::swarm::logs;
 use crate::swarm::metrics::Metrics;
 use crate::swarm::network::{self, Network, Side};
+use crate::swarm::once::Once;
 use quinn::crypto::rustls::QuicServerConfig;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -40,20 +41,11 @@ type Started = Box<dyn FnOnce(Result<Coordinator, SwarmError>) + Send>;
 
 /// Files and name look-ups may wait, so this has a thread of its own.
 pub(super) fn start(config: CoordinatorConfig, listener: Listener, started: Started) {
-    let started = Arc::new(Mutex::new(Some(started)));
-    let call = {
-        let started = started.clone();
-        move |outcome| {
-            let started = started.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(started) = started {
-                started(outcome);
-            }
-        }
-    };
-    let tell = call.clone();
+    let started = Once::new(started);
+    let failed = started.clone();
     let thread = thread::Builder::new().name("midstreamer-start".to_owned());
-    if let Err(error) = thread.spawn(move || call(open(config, listener))) {
-        tell(Err(SwarmError::new(SwarmCode::Internal, format!("no thread to start with: {error}"))));
+    if let Err(error) = thread.spawn(move || started.run(open(config, listener))) {
+        failed.run(Err(SwarmError::new(SwarmCode::Internal, format!("no thread to start with: {error}"))));
     }
 }
 
