@@ -24,7 +24,7 @@ mod tls;
 pub use admission::{Admission, Refusal, Revocations};
 pub use authority::{
     AuthorityError, AuthorityOptions, CertificateAuthority, Grants, IssueRequest, Issued, IssuedIdentity,
-    Revocation,
+    RegisterVersion, Revocation,
 };
 pub use identity::{Identity, IdentityError, Peer, Serial, peer_of};
 pub use spiffe::{LONGEST_ID, LONGEST_SWARM, NameError, PeerName, Role, check_id, check_swarm};
@@ -55,7 +55,7 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 }
 
 /// Milliseconds since the Unix epoch, by the wall clock: certificates are about calendar time.
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -8,10 +8,12 @@
 //! one SPIFFE name, and the extended key usage of the role: an agent dials, a coordinator listens, a peer does both.
 
 mod certificates;
+mod changes;
 mod directory;
 mod passphrase;
 mod register;
 
+pub use changes::RegisterVersion;
 pub use register::{Grants, Issued, Revocation};
 
 use crate::security::identity::{Identity, IdentityError, Serial};
@@ -31,7 +33,7 @@ use std::sync::{Mutex, PoisonError};
 use zeroize::{Zeroize, Zeroizing};
 
 /// A certificate begins so long before it is issued, for clocks that are behind.
-const BACKDATED_MS: u64 = 5 * 60 * 1000;
+pub(crate) const BACKDATED_MS: u64 = 5 * 60 * 1000;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
