@@ -10,12 +10,14 @@
 //! | `identity` | a certificate, its key and whom it trusts; what a peer's certificate says |
 //! | `admission` | why a peer is refused, and which certificates are revoked |
 //! | `tls` | configurations for rustls, and through it for QUIC |
+//! | `audit` | where security events go |
 //! | `authority` | issues certificates and keeps the register of them, in a directory or in memory |
 //!
 //! A trust domain is `<name>.midstreamer`, with the name of the swarm in lower case. It keeps the names of two swarms
 //! apart; what keeps swarms apart is that each trusts the key of its own authority alone.
 
 mod admission;
+pub mod audit;
 mod authority;
 mod identity;
 mod spiffe;
