@@ -154,7 +154,7 @@ impl From<Issued> for NativeCertificate {
 
 fn code(error: AuthorityError) -> Error<Code> {
     let code = match error {
-        AuthorityError::Invalid { .. } => Code::InvalidArgument,
+        AuthorityError::Invalid { .. } | AuthorityError::Request(_) => Code::InvalidArgument,
         AuthorityError::Permissions { .. } => Code::Forbidden,
         AuthorityError::Passphrase { .. } => Code::Decrypt,
         AuthorityError::Corrupt { .. } => Code::Corrupt,
