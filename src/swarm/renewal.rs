@@ -83,8 +83,7 @@ mod tests {
 
     fn peer(began: u64, life: u64) -> Peer {
         let authority = CertificateAuthority::in_memory("test").unwrap();
-        let mut peer =
-            authority.issue(&IssueRequest::new("a", Role::Agent)).unwrap().identity.peer().clone();
+        let mut peer = authority.issue(&IssueRequest::new("a", Role::Agent)).unwrap().identity.peer().clone();
         peer.not_before = began - BACKDATED_MS;
         peer.not_after = began + life;
         peer

@@ -11,17 +11,22 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | [`rights`] | what a session may do |
+//! | [`credentials`] | the certificates of a session |
 //! | [`watch`] | ends sessions whose certificate has ended or was revoked |
 //! | [`renewal`] | renews the identities of agents, over their connections |
 //! | [`own`] | renews the identity of the coordinator itself |
 
+pub(super) mod credentials;
 pub(super) mod own;
 pub(super) mod renewal;
 pub(super) mod rights;
 pub(super) mod watch;
 
 use super::Shared;
-use crate::security::{AuthorityError, CertificateAuthority, Grants, Peer, Refusal, RegisterVersion, Role, Serial};
+use crate::security::{
+    AuthorityError, CertificateAuthority, Grants, Peer, Refusal, RegisterVersion, Role, Serial,
+};
+use crate::swarm::error::SwarmError;
 use rights::Rights;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -117,9 +122,19 @@ impl Trust {
         Some(Ok(Rights::of(entry.grants.clone())))
     }
 
-    fn revoked(&self) -> Vec<Serial> {
+    pub(super) fn revoked(&self) -> Vec<Serial> {
         let entries = self.entries();
         entries.iter().filter(|(_, entry)| entry.revoked).map(|(serial, _)| serial.clone()).collect()
+    }
+}
+
+/// Takes back whatever the authority issued to a member, so that other coordinators refuse it too. This blocks.
+pub(super) fn revoke(shared: &Shared, id: &str, reason: &str) -> Result<(), SwarmError> {
+    let Some(trust) = &shared.trust else { return Ok(()) };
+    match trust.authority().revoke(id, (!reason.is_empty()).then_some(reason)) {
+        // Nothing was issued to it: then there is nothing to take back.
+        Ok(()) | Err(AuthorityError::Unknown(_)) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 

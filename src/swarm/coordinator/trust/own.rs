@@ -3,7 +3,7 @@
 use super::super::{Shared, start};
 use super::Trust;
 use crate::security::audit::{Action, Entry};
-use crate::security::{CertificateAuthority, Identity, IssueRequest, Role, now_ms};
+use crate::security::{CertificateAuthority, Identity, IssueRequest, KeyRequest, Refusal, Role, now_ms};
 use crate::swarm::error::{SwarmCode, SwarmError};
 use crate::swarm::renewal::{self, LIFE_MS, union_of_bundles};
 use serde_json::{Map, Value};
@@ -29,10 +29,16 @@ pub(in crate::swarm::coordinator) fn check(trust: &Trust, identity: &Identity) -
     }
     if !identity.trusts(authority.certificate()) {
         return invalid(
-            "identity.ca does not hold the certificate of authority: nobody that it issues would be let in".to_owned(),
+            "identity.ca does not hold the certificate of authority: nobody that it issues would be let in"
+                .to_owned(),
         );
     }
-    Ok(())
+    match trust.look_up(identity.peer()) {
+        Some(Err(refusal @ Refusal::Revoked)) => {
+            Err(SwarmError::new(SwarmCode::Forbidden, format!("identity: {refusal}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Renews the identity around half of its life, for as long as the coordinator is open.
@@ -93,21 +99,23 @@ async fn sign(shared: &Arc<Shared>, current: Identity) -> Result<Identity, Swarm
         let _inside = shared.span.enter();
         let gone = || SwarmError::new(SwarmCode::Internal, "no authority");
         let authority = shared.trust.as_ref().ok_or_else(gone)?.authority();
-        let id = current.peer().name.id();
-        let request = IssueRequest { valid_ms: Some(LIFE_MS), ..IssueRequest::new(id, Role::Coordinator) };
-        let issued = authority.issue(&request)?;
+        let key = KeyRequest::new()?;
+        let signed = authority.renew(key.csr_der(), current.peer(), LIFE_MS)?;
         let mut detail = Map::new();
         detail.insert("replaces".to_owned(), Value::from(current.peer().serial.as_str()));
-        detail.insert("notAfter".to_owned(), Value::from(issued.not_after));
+        detail.insert("notAfter".to_owned(), Value::from(signed.not_after));
         let name = current.peer().name.to_string();
-        let object = issued.serial.to_string();
-        shared
-            .audit
-            .record(Entry { actor: name, action: Action::IdentityRenewed, object, digest: None, detail })?;
+        let object = signed.serial.to_string();
+        shared.audit.record(Entry {
+            actor: name,
+            action: Action::IdentityRenewed,
+            object,
+            digest: None,
+            detail,
+        })?;
         let ca = union_of_bundles(current.ca(), authority.certificate());
-        Ok(Identity::parse(issued.identity.certificate(), issued.identity.private_key(), &ca)?)
+        Ok(key.into_identity(&signed.certificate, &ca)?)
     });
     let panicked = |_| SwarmError::new(SwarmCode::Internal, "the authority panicked");
     signing.await.map_err(panicked)?
 }
-

@@ -3,7 +3,7 @@
 use super::super::Shared;
 use super::super::hub::Hub;
 use crate::protocol::Generation;
-use crate::protocol::messages::{Code, FrameKind, RenewalKept, Renew, Renewed};
+use crate::protocol::messages::{Code, FrameKind, Renew, RenewalKept, Renewed};
 use crate::security::audit::{Action, Entry};
 use crate::security::{AuthorityError, Peer, now_ms, peer_of};
 use crate::swarm::renewal::{LIFE_MS, is_early};

@@ -1,6 +1,8 @@
 //! What a session may do: the grants of its certificate, asked at each frame that needs one.
 
-use crate::security::Grants;
+use crate::security::audit::{Action, Entry};
+use crate::security::{Grants, Peer};
+use serde_json::{Map, Value};
 use std::sync::Arc;
 
 /// Kinds that a coordinator uses for its own work on the whole swarm, and the public kind that stands for each.
@@ -26,10 +28,6 @@ impl Rights {
         Self(grants)
     }
 
-    pub(super) fn grants(&self) -> &Grants {
-        &self.0
-    }
-
     /// As what it may register.
     pub(in crate::swarm::coordinator) fn agent_type(&self, agent_type: &str) -> bool {
         contains(self.0.agent_types.as_deref(), agent_type)
@@ -46,6 +44,20 @@ impl Rights {
     /// To which topics it may publish and subscribe.
     pub(in crate::swarm::coordinator) fn topic(&self, topic: &str) -> bool {
         contains(self.0.topics.as_deref(), topic)
+    }
+}
+
+/// For the audit log: somebody asked for what `list` of its grants does not hold.
+pub(in crate::swarm::coordinator) fn grant_refused(peer: &Peer, asked: &str, list: &str) -> Entry {
+    let mut detail = Map::new();
+    detail.insert("grant".to_owned(), Value::from(list));
+    detail.insert("serial".to_owned(), Value::from(peer.serial.as_str()));
+    Entry {
+        actor: peer.name.to_string(),
+        action: Action::GrantRefused,
+        object: asked.to_owned(),
+        digest: None,
+        detail,
     }
 }
 
@@ -75,11 +87,10 @@ mod tests {
         assert!(some.agent_type("worker") && !some.agent_type("work") && !some.agent_type(""));
         assert!(!some.topic("prices") && !some.topic(""));
         let kinds = some.kinds().unwrap();
-        assert_eq!(kinds.iter().map(|kind| &**kind).collect::<Vec<_>>(), [
-            "backtest",
-            "dtw.matrix",
-            "midstreamer.dtw.tile"
-        ]);
+        assert_eq!(
+            kinds.iter().map(|kind| &**kind).collect::<Vec<_>>(),
+            ["backtest", "dtw.matrix", "midstreamer.dtw.tile"]
+        );
     }
 
     #[test]

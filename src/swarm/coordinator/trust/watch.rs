@@ -58,8 +58,9 @@ fn end_sessions(shared: &Arc<Shared>) {
         hub.sessions
             .iter()
             .filter_map(|(&generation, session)| {
-                let why = session.credentials.over(&session.agent, &shared.admission.revocations, now)?;
-                Some((generation, why))
+                let over = || session.credentials.over(&shared.admission.revocations, now);
+                // One that was told already is on its way out.
+                session.revoked.is_none().then(over)?.map(|why| (generation, why))
             })
             .collect::<Vec<_>>()
     };
