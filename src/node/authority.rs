@@ -154,12 +154,13 @@ impl From<Issued> for NativeCertificate {
 
 fn code(error: AuthorityError) -> Error<Code> {
     let code = match error {
-        AuthorityError::Invalid { .. } => Code::InvalidArgument,
+        AuthorityError::Invalid { .. } | AuthorityError::Request(_) => Code::InvalidArgument,
         AuthorityError::Permissions { .. } => Code::Forbidden,
         AuthorityError::Passphrase { .. } => Code::Decrypt,
         AuthorityError::Corrupt { .. } => Code::Corrupt,
         AuthorityError::Io { .. } | AuthorityError::Busy { .. } => Code::Store,
         AuthorityError::Unknown(_) => Code::NotFound,
+        AuthorityError::Revoked(_) => Code::Forbidden,
         AuthorityError::Expired => Code::Expired,
         AuthorityError::Crypto(_) => Code::Internal,
     };

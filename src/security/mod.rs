@@ -8,28 +8,36 @@
 //! | --- | --- |
 //! | `spiffe` | the names: `spiffe://<trust domain>/swarm/<name>/<role>/<id>` |
 //! | `identity` | a certificate, its key and whom it trusts; what a peer's certificate says |
+//! | `key`, `request` | key pairs, and certificate requests for keys that stay where they were made |
 //! | `admission` | why a peer is refused, and which certificates are revoked |
 //! | `tls` | configurations for rustls, and through it for QUIC |
+//! | `audit` | where security events go |
 //! | `authority` | issues certificates and keeps the register of them, in a directory or in memory |
 //!
 //! A trust domain is `<name>.midstreamer`, with the name of the swarm in lower case. It keeps the names of two swarms
 //! apart; what keeps swarms apart is that each trusts the key of its own authority alone.
 
 mod admission;
+pub mod audit;
 mod authority;
 mod identity;
+mod key;
+mod request;
 mod spiffe;
 mod tls;
 
 pub use admission::{Admission, Refusal, Revocations};
+pub(crate) use authority::BACKDATED_MS;
 pub use authority::{
     AuthorityError, AuthorityOptions, CertificateAuthority, Grants, IssueRequest, Issued, IssuedIdentity,
-    Revocation,
+    RegisterVersion, Revocation, SignRequest, SignedCertificate,
 };
 pub use identity::{Identity, IdentityError, Peer, Serial, peer_of};
+pub use request::{KeyRequest, LONGEST_REQUEST, RequestError};
 pub use spiffe::{LONGEST_ID, LONGEST_SWARM, NameError, PeerName, Role, check_id, check_swarm};
 pub use tls::{client_config, server_config};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use rustls::crypto::CryptoProvider;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -55,9 +63,16 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 }
 
 /// Milliseconds since the Unix epoch, by the wall clock: certificates are about calendar time.
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// SHA-256.
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    out
 }
 
 /// Lower-case hexadecimal digits.

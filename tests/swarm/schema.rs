@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 const DOCUMENT: &str = include_str!("../../docs/protocol.md");
 
-const SOURCES: [&str; 3] = [
+const SOURCES: [&str; 4] = [
     include_str!("../../src/protocol/messages/control.rs"),
+    include_str!("../../src/protocol/messages/renewal.rs"),
     include_str!("../../src/protocol/messages/task.rs"),
     include_str!("../../src/protocol/messages/code.rs"),
 ];

@@ -9,11 +9,13 @@
 //! | `kind` | the numbers of the frames, their lanes and their senders |
 //! | `code` | the numbers of refusals, failures and reasons |
 //! | `control` | handshake, heartbeats, credit, cancellation, goodbye |
+//! | `renewal` | new certificates for agents |
 //! | `task` | tasks, results, topics |
 
 mod code;
 mod control;
 mod kind;
+mod renewal;
 mod task;
 
 pub use code::{CancelReason, Code, Content, FailureReason, Lane};
@@ -22,4 +24,5 @@ pub use control::{
     Resume, Subscribe, SubscribeAck, Unsubscribe, Welcome,
 };
 pub use kind::{FrameKind, Sender};
+pub use renewal::{Renew, RenewalKept, Renewed};
 pub use task::{Adapt, Assign, Complete, LaneOpen, Publish, PublishAck, TaskError};

@@ -8,30 +8,36 @@
 //! one SPIFFE name, and the extended key usage of the role: an agent dials, a coordinator listens, a peer does both.
 
 mod certificates;
+mod changes;
 mod directory;
 mod passphrase;
 mod register;
+mod renewal;
+mod signing;
 
+pub use changes::RegisterVersion;
 pub use register::{Grants, Issued, Revocation};
+pub use signing::{SignRequest, SignedCertificate};
 
 use crate::security::identity::{Identity, IdentityError, Serial};
-use crate::security::spiffe::{NameError, PeerName, Role, check_id, check_swarm};
-use crate::security::{hex, now_ms};
-use aws_lc_rs::digest::{SHA256, digest};
-use certificates::{Leaf, Signed, SigningKey};
+use crate::security::key::SigningKey;
+use crate::security::request::RequestError;
+use crate::security::spiffe::{NameError, Role, check_swarm};
+use crate::security::{hex, now_ms, sha256};
 use directory::Directory;
 use passphrase::Sealed;
 use rcgen::{Issuer, PublicKeyData};
 use register::Register;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use serde::{Deserialize, Serialize};
+use signing::Member;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use zeroize::{Zeroize, Zeroizing};
 
 /// A certificate begins so long before it is issued, for clocks that are behind.
-const BACKDATED_MS: u64 = 5 * 60 * 1000;
+pub(crate) const BACKDATED_MS: u64 = 5 * 60 * 1000;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -103,6 +109,12 @@ pub enum AuthorityError {
     /// No certificate has this number, and no member this id.
     #[error("this authority issued nothing to or under {0:?}")]
     Unknown(String),
+    /// The certificate that was to be renewed was taken back.
+    #[error("the certificate {0} was revoked")]
+    Revoked(String),
+    /// A certificate request that is not signed.
+    #[error("the certificate request {0}")]
+    Request(#[from] RequestError),
     /// The authority's own certificate has ended: nobody would accept what it signs.
     #[error("the certificate of this authority has expired")]
     Expired,
@@ -167,6 +179,7 @@ pub struct CertificateAuthority {
     trust_domain: Box<str>,
     certificate: Box<str>,
     der: CertificateDer<'static>,
+    spki_digest: [u8; 32],
     not_before: u64,
     not_after: u64,
     issuer: Issuer<'static, SigningKey>,
@@ -276,10 +289,21 @@ impl CertificateAuthority {
         if !fits || subject != Some(&certificates::subject(name, &key)) {
             return Err(unusable());
         }
+        let spki_digest = sha256(parsed.public_key().raw);
         let issuer = Issuer::from_ca_cert_der(&der, key)?;
         let trust_domain = format!("{}.midstreamer", name.to_ascii_lowercase()).into();
         let (name, certificate) = (name.into(), certificate.into());
-        Ok(Self { name, trust_domain, certificate, der, not_before, not_after, issuer, register })
+        Ok(Self {
+            name,
+            trust_domain,
+            certificate,
+            der,
+            spki_digest,
+            not_before,
+            not_after,
+            issuer,
+            register,
+        })
     }
 
     /// The swarm.
@@ -302,46 +326,27 @@ impl CertificateAuthority {
         fingerprint(&self.der)
     }
 
+    /// SHA-256 of its public key (SubjectPublicKeyInfo in DER, as RFC 7469 pins keys).
+    pub fn spki_digest(&self) -> [u8; 32] {
+        self.spki_digest
+    }
+
     /// Makes a key, signs a certificate for it, and returns both once the register has it. The key is kept nowhere.
     pub fn issue(&self, request: &IssueRequest<'_>) -> Result<IssuedIdentity, AuthorityError> {
         let IssueRequest { id, role, hosts, valid_ms, grants } = request;
-        check_id(id).map_err(|error| name_error("id", id, error))?;
-        grants.check()?;
-        let now = now_ms();
-        if now >= self.not_after {
-            return Err(AuthorityError::Expired);
-        }
-        let valid_ms = valid_ms.unwrap_or(DEFAULT_VALID_MS);
-        if valid_ms == 0 {
-            return Err(AuthorityError::Invalid {
-                argument: "validMs",
-                what: "must be at least 1".to_owned(),
-            });
-        }
-        let not_after = certificates::seconds_of(now.saturating_add(valid_ms).min(self.not_after));
-        let not_before = now.saturating_sub(BACKDATED_MS).max(self.not_before);
-        let name = PeerName::new(&self.trust_domain, &self.name, *role, id)
-            .map_err(|error| name_error("id", id, error))?;
-        let leaf = Leaf { name: &name, hosts, not_before, not_after };
-        let Signed { certificate, private_key, serial } = certificates::leaf(&self.issuer, &leaf)?;
-        let identity =
-            Identity::parse(&certificate, &private_key, &self.certificate).map_err(|error| match error {
+        let key = SigningKey::generate()?;
+        let member =
+            Member { id, role: *role, hosts, valid_ms: valid_ms.unwrap_or(DEFAULT_VALID_MS), grants };
+        let (signed, entry) = self.certify(&member, &key)?;
+        let SignedCertificate { certificate, serial, not_after } = signed;
+        let identity = Identity::parse(&certificate, &key.to_pem(), &self.certificate).map_err(|error| {
+            match error {
                 // The clock was set back while this ran, or the process stood still for the whole life of it.
                 IdentityError::Certificate(_) => AuthorityError::Expired,
                 _ => AuthorityError::Crypto("a certificate that was just issued does not parse"),
-            })?;
-        let entry = Issued {
-            serial: serial.clone(),
-            id: (*id).to_owned(),
-            role: *role,
-            not_after,
-            grants: grants.clone(),
-            revoked: None,
-        };
-        self.change(|register| {
-            register.add(entry, now);
-            Ok(())
+            }
         })?;
+        self.register(entry)?;
         Ok(IssuedIdentity { identity, serial, not_after })
     }
 
@@ -411,7 +416,7 @@ fn check_name(name: &str) -> Result<(), AuthorityError> {
 }
 
 fn fingerprint(certificate: &CertificateDer<'_>) -> String {
-    hex(digest(&SHA256, certificate).as_ref())
+    hex(&sha256(certificate))
 }
 
 fn document(
