@@ -3,13 +3,13 @@
 //   npm run fuzz                            the targets
 //   npm run fuzz -- TARGET [--seconds N]    one of them, by default for two minutes; new findings join the corpus
 //   npm run fuzz -- all [--seconds N]       one after the other
-//   npm run fuzz -- TARGET --minimise       the smallest corpus with the same coverage
+//   npm run fuzz -- TARGET --minimise       the smallest corpus with the same coverage, as far as it is short
 //
 // The corpus is in fuzz/corpus, and `npm test` replays it. An input that fails is left in fuzz/artifacts, its name is
 // printed, and `npm run fuzz -- TARGET --input FILE` runs it once more. Needs Linux or macOS, and a C++ compiler for
 // libFuzzer itself; a stable Rust will do.
 
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -48,6 +48,16 @@ async function build(name) {
   return join(covered ? output : `${output}-seeds`, host, 'release', name)
 }
 
+/** What the kept inputs of one target may have, in bytes: the shortest ones stay, which are also the ones that replay fast. */
+const MOST_BYTES = 36 << 10
+
+function prune(path) {
+  const files = entries(path).map((name) => ({ name, bytes: statSync(join(path, name)).size }))
+  let bytes = 0
+  for (const file of files.sort((a, b) => a.bytes - b.bytes || (a.name < b.name ? -1 : 1)))
+    if ((bytes += file.bytes) > MOST_BYTES) rmSync(join(path, file.name))
+}
+
 const entries = (path) => (existsSync(path) ? readdirSync(path) : [])
 
 /** Fuzzes one target. */
@@ -65,6 +75,7 @@ async function fuzz(program, seeds, target, { seconds, minimise, input }) {
   await call([...limits, '-merge=1', smallest, ...from])
   rmSync(own, { recursive: true })
   renameSync(smallest, own)
+  prune(own)
   console.log(`${target}: ${entries(own).length} inputs are kept`)
 }
 

@@ -6,7 +6,9 @@
 use bytes::{Bytes, BytesMut};
 use midstreamer::protocol::frame::{Decoder, Frame, HANDSHAKE_FRAME_BYTES, LANE_FRAME_BYTES, encode};
 use midstreamer::protocol::messages::*;
-use midstreamer::protocol::session::{Dialing, Listening, MAX_HELD, MAX_NAMES, MAX_SLOTS, Registration, VERSIONS};
+use midstreamer::protocol::session::{
+    Dialing, Listening, MAX_HELD, MAX_NAMES, MAX_SLOTS, Registration, VERSIONS,
+};
 use midstreamer::protocol::value::{MAX_DEPTH, Node, Value};
 use midstreamer::search::library::file;
 use midstreamer::security::{
@@ -285,9 +287,11 @@ struct Scratch(PathBuf);
 impl Scratch {
     fn new() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let name = format!("midstreamer-fuzz-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name =
+            format!("midstreamer-fuzz-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
-        CertificateAuthority::open(&path, &AuthorityOptions::default()).expect("an authority can be made there");
+        CertificateAuthority::open(&path, &AuthorityOptions::default())
+            .expect("an authority can be made there");
         Self(path)
     }
 

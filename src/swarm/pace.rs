@@ -1,9 +1,9 @@
 //! How slowly a frame may arrive: the decision alone, in ticks that somebody else counts.
 //!
 //! A frame that has begun holds memory at the receiver, up to its limit, until it is whole. A peer that never finishes any
-//! costs that memory for as long as its connection lives, for a few bytes now and then. So a frame has one agent timeout,
-//! and from then on it stays only while its connection brings at least [`FLOOR`] bytes a second, on all streams together,
-//! on average since the frame began.
+//! costs that memory for as long as its connection lives, for a few bytes now and then. So a frame that is not whole stays
+//! for another agent timeout only if its connection has brought at least [`FLOOR`] bytes a second in the last one, on all
+//! streams together.
 //!
 //! All streams together, because an honest peer's large payload stands still while more urgent lanes use up a slow link. A
 //! link of 1 Mbit/s carries 122 KiB a second, thirty times the floor; one of 64 kbit/s carries twice the floor. Such links
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Bytes a second that a connection has to bring while a frame of it is unfinished for longer than an agent timeout.
+/// Bytes a second that a connection has to bring, over an agent timeout, while a frame of it is unfinished.
 pub(super) const FLOOR: u64 = 4096;
 
 /// Ticks that an agent timeout has.
@@ -29,7 +29,7 @@ pub(super) struct Pace {
     brought: Arc<AtomicU64>,
 }
 
-/// An unfinished frame.
+/// An unfinished frame, and the agent timeout that it is in.
 #[derive(Debug)]
 pub(super) struct Begun {
     brought_before: u64,
@@ -59,12 +59,14 @@ impl Pace {
 
     /// One tick more has passed, and it is not whole. Returns whether that has been too slow.
     pub(super) fn is_stalled(&self, begun: &mut Begun) -> bool {
-        begun.ticks = begun.ticks.saturating_add(1);
+        begun.ticks += 1;
         if begun.ticks < TICKS {
             return false;
         }
-        let brought = self.brought.load(Ordering::Relaxed).saturating_sub(begun.brought_before);
-        let waited_ms = self.tick.as_millis().saturating_mul(begun.ticks.into());
+        let now = self.begin();
+        let brought = now.brought_before.saturating_sub(begun.brought_before);
+        let waited_ms = (self.tick * TICKS).as_millis();
+        *begun = now;
         u128::from(brought) * 1000 < u128::from(FLOOR) * waited_ms
     }
 }
@@ -101,12 +103,12 @@ mod tests {
     }
 
     #[test]
-    fn who_was_fast_once_has_some_time_for_it() {
+    fn what_was_brought_before_does_not_count() {
         let pace = Pace::new(Duration::from_secs(4));
         let mut begun = pace.begin();
-        pace.brought(FLOOR as usize * 20);
+        pace.brought(64 << 20);
         let ticks = (1..100).find(|_| pace.is_stalled(&mut begun));
-        assert_eq!(ticks, Some(21));
+        assert_eq!(ticks, Some(2 * TICKS));
         // The next frame starts anew.
         assert!(!pace.is_stalled(&mut pace.begin()));
     }
