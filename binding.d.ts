@@ -40,7 +40,9 @@ export declare class NativeAgent {
   /** `wake` is called when there is something to take. */
   constructor(wake: () => unknown)
   /** `metadata`: name, value, name, value, ... */
-  connect(request: number, addresses: Array<string>, certificate: string, privateKey: string, ca: string, agentType: string, capabilities: Array<string>, metadata: Array<string>, concurrency: number, kinds: Array<string>, connectTimeoutMs: number): void
+  connect(request: number, addresses: Array<string>, certificate: string, privateKey: string, ca: string, keepsIdentity: boolean, agentType: string, capabilities: Array<string>, metadata: Array<string>, concurrency: number, kinds: Array<string>, connectTimeoutMs: number): void
+  /** The answer to a renewed identity. */
+  identityKept(token: number, error?: string | undefined | null): void
   /** Gives up the first login. */
   abort(): void
   /** Everything that has happened since the last call, up to a batch. */
@@ -69,6 +71,8 @@ export declare class NativeAuthority {
   /** `valid_ms` is 0 for the usual. */
   issue(id: string, role: string, hosts: Array<string>, validMs: number, agentTypes?: Array<string> | undefined | null, kinds?: Array<string> | undefined | null, topics?: Array<string> | undefined | null, databases?: Array<string> | undefined | null): Promise<NativeIdentity>
   revoke(idOrSerial: string, reason?: string | undefined | null): Promise<void>
+  /** How many entries were new or have changed. */
+  adopt(predecessor: NativeAuthority): Promise<number>
   /** Those that were revoked are among them. */
   list(): Promise<Array<NativeCertificate>>
 }
@@ -76,8 +80,11 @@ export declare class NativeAuthority {
 export declare class NativeCoordinator {
   /** `wake` is called when there is something to take. */
   constructor(wake: () => unknown)
-  /** An empty certificate: a throw-away authority. An empty `data_dir`: in memory. An empty `http`: none. */
-  start(request: number, listen: string, certificate: string, privateKey: string, ca: string, dataDir: string, agentTimeoutMs: number, taskTimeoutMs: number, maxAttempts: number, maxQueued: number, maxAgents: number, maxMessageBytes: number, resultRetentionMs: number, maxRetainedBytes: number, http: string, log: boolean): void
+  /**
+   * An empty certificate: an identity of `authority`, or of a throw-away one. An empty `data_dir`: in memory. An empty
+   * `enroll_listen`, `http`: none.
+   */
+  start(request: number, listen: string, certificate: string, privateKey: string, ca: string, authority: NativeAuthority | undefined | null, keepsIdentity: boolean, enrollListen: string, dataDir: string, agentTimeoutMs: number, taskTimeoutMs: number, maxAttempts: number, maxQueued: number, maxAgents: number, maxMessageBytes: number, resultRetentionMs: number, maxRetainedBytes: number, http: string, log: boolean): void
   /** Everything that has happened since the last call, up to a batch. */
   take(): Buffer | null
   /** Certificate, private key and CA. */
@@ -105,6 +112,8 @@ export declare class NativeCoordinator {
   stats(): string
   metrics(): string
   rotateIdentity(certificate: string, privateKey: string, ca: string): void
+  /** The answer to a renewed identity. */
+  identityKept(token: number, error?: string | undefined | null): void
   revoke(request: number, agentId: string, reason: string): void
   drain(request: number, timeoutMs: number): void
   /** Closes it; the answer comes when its socket, threads and store are gone. */

@@ -129,6 +129,18 @@ impl NativeAuthority {
         )
     }
 
+    /// How many entries were new or have changed.
+    #[napi(catch_unwind, ts_return_type = "Promise<number>")]
+    pub fn adopt<'env>(
+        &self,
+        env: &'env Env,
+        predecessor: &NativeAuthority,
+    ) -> Result<PromiseRaw<'env, f64>, Error<Code>> {
+        let (authority, predecessor) = (self.0.clone(), predecessor.0.clone());
+        let adopt = move || authority.adopt(&predecessor).map_err(code);
+        fallible_promise(env, adopt, |changed| changed as f64)
+    }
+
     /// Those that were revoked are among them.
     #[napi(catch_unwind, ts_return_type = "Promise<Array<NativeCertificate>>")]
     pub fn list<'env>(
