@@ -4,17 +4,21 @@
 //! | --- | --- |
 //! | [`types`] | what goes in and what comes out |
 //! | [`checks`] | what a task may claim |
+//! | [`door`] | who may begin a handshake, under load and under attack |
+//! | [`entrance`] | lets agents in: handshakes, and how many connections an identity may have |
 //! | [`hub`] | the ledger and everything that threads share |
 //! | [`shared`] | turns, and the checks before them |
 //! | [`committer`] | makes changes durable before their effects happen |
 //! | [`start`] | opens the store and the sockets |
 //! | [`refused`] | agents that were dropped for good |
-//! | [`connection`] | one agent's connection, from its handshake to its end |
+//! | [`connection`] | one agent's connection, from its login to its end |
 //! | [`trust`] | whom to believe, and for how long |
 
 mod checks;
 mod committer;
 mod connection;
+mod door;
+mod entrance;
 mod hub;
 mod refused;
 mod shared;
