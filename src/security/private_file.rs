@@ -119,11 +119,11 @@ pub(super) fn read(path: &Path, largest: u64) -> Result<Option<Contents>, Privat
         opened => opened.map_err(io_error(path, "open"))?,
     };
     let metadata = file.metadata().map_err(io_error(path, "read"))?;
-    check_private(path, &metadata)?;
     let corrupt = |what| PrivateFileError::Corrupt { path: path.to_owned(), what };
     if !metadata.is_file() || metadata.len() > largest {
         return Err(corrupt("not a file that was written here"));
     }
+    check_private(path, &metadata)?;
     // As long as it has to be: a text that grows leaves copies of secrets behind.
     let mut text = Zeroizing::new(String::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 64));
     match (&file).take(largest).read_to_string(&mut text) {
