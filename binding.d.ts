@@ -32,8 +32,8 @@ export declare class LibraryReader {
 export declare class LibraryWriter {
   /** The ids and the meta, as JSON text, of the next patterns in the order of adding. */
   append(ids: Array<string>, meta: Array<string | undefined | null>): void
-  /** Writes the file. Once. */
-  write(path: string): Promise<void>
+  /** Writes the file, sealed when there is a keyring. Once. */
+  write(path: string, keyring?: NativeKeyring | undefined | null): Promise<void>
 }
 
 export declare class NativeAgent {
@@ -120,6 +120,29 @@ export declare class NativeCoordinator {
   close(request: number): void
   /** After the last answer: JavaScript is not called any more. */
   release(): void
+}
+
+/** An open keyring. */
+export declare class NativeKeyring {
+  get currentKeyId(): string
+  keys(): Array<NativeKey>
+  generate(): Promise<string>
+  export(keyId: string, passphrase: Uint8Array): Promise<Uint8Array>
+  install(exported: Uint8Array, passphrase: Uint8Array): Promise<string>
+  use(keyId: string): Promise<void>
+  rotate(): Promise<string>
+  retire(keyId: string): Promise<void>
+  remove(keyId: string): Promise<void>
+  /** `out` is longer than `plaintext` by the overhead. */
+  seal(plaintext: Uint8Array, context: string, out: Uint8Array): void
+  /** `out` is shorter than `sealed` by the overhead. */
+  open(sealed: Uint8Array, context: string, out: Uint8Array): void
+  /** `out` has room for the values, 8 bytes each, and the overhead. */
+  sealSeries(values: Float64Array, context: string, out: Uint8Array): void
+  /** `out` has room for as many values as fit into `sealed` without the overhead. */
+  openSeries(sealed: Uint8Array, context: string, out: Float64Array): void
+  /** `null`: it is sealed with the current key already. */
+  reseal(sealed: Uint8Array, context: string): Uint8Array | null
 }
 
 export declare class NativeLibrary {
@@ -252,6 +275,14 @@ export interface NativeIdentity {
   notAfter: number
 }
 
+/** A key, without what is secret of it. */
+export interface NativeKey {
+  id: string
+  state: string
+  /** In milliseconds since the Unix epoch. */
+  createdAt: number
+}
+
 /** The nearest candidates as two arrays: a hundred thousand objects would take the JavaScript thread a while to make. */
 export interface NearestCandidates {
   indices: Float64Array
@@ -260,6 +291,8 @@ export interface NearestCandidates {
 
 /** `valid_days` is 0 for the usual. */
 export declare function openAuthority(directory: string, name: string | undefined | null, validDays: number, passphrase?: Uint8Array | undefined | null): Promise<NativeAuthority>
+
+export declare function openKeyring(path: string, passphrase?: Uint8Array | undefined | null): Promise<NativeKeyring>
 
 /** For the package's own tests, unreachable through the public entry points: panics in a synchronous call. */
 export declare function panicForTest(): void
@@ -284,7 +317,7 @@ export interface PatternTexts {
   meta: Array<string | undefined | null>
 }
 
-export declare function readLibrary(path: string): Promise<LibraryReader>
+export declare function readLibrary(path: string, keyring?: NativeKeyring | undefined | null): Promise<LibraryReader>
 
 /** A centre as JavaScript sees it. */
 export interface SeriesCenter {
