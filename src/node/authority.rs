@@ -161,6 +161,7 @@ fn code(error: AuthorityError) -> Error<Code> {
         AuthorityError::Io { .. } | AuthorityError::Busy { .. } => Code::Store,
         AuthorityError::Unknown(_) => Code::NotFound,
         AuthorityError::Expired => Code::Expired,
+        AuthorityError::TooManyTokens { .. } => Code::Overloaded,
         AuthorityError::Crypto(_) => Code::Internal,
     };
     Error::new(code, error.to_string())

@@ -10,6 +10,7 @@
 //! | `identity` | a certificate, its key and whom it trusts; what a peer's certificate says |
 //! | `key`, `request` | key pairs, and certificate requests for keys that stay where they were made |
 //! | `admission` | why a peer is refused, and which certificates are revoked |
+//! | `token` | what a new machine is given to get an identity with |
 //! | `tls` | configurations for rustls, and through it for QUIC |
 //! | `authority` | issues certificates and keeps the register of them, in a directory or in memory |
 //!
@@ -23,16 +24,18 @@ mod key;
 mod request;
 mod spiffe;
 mod tls;
+mod token;
 
 pub use admission::{Admission, Refusal, Revocations};
 pub use authority::{
     AuthorityError, AuthorityOptions, CertificateAuthority, Grants, IssueRequest, Issued, IssuedIdentity,
-    Revocation, SignRequest, SignedCertificate,
+    RedeemError, RedeemRequest, Revocation, SignRequest, SignedCertificate, TokenRefusal, TokenRequest,
 };
 pub use identity::{Identity, IdentityError, Peer, Serial, peer_of};
 pub use request::{KeyRequest, LONGEST_REQUEST, RequestError};
 pub use spiffe::{LONGEST_ID, LONGEST_SWARM, NameError, PeerName, Role, check_id, check_swarm};
 pub use tls::{client_config, server_config};
+pub use token::{JoinSecret, JoinToken, LONGEST_TOKEN, TokenError, TokenId};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use rustls::crypto::CryptoProvider;

@@ -124,6 +124,11 @@ impl Register {
         self.0.push(issued);
     }
 
+    /// Whether somebody of this id, in whatever role, has a certificate with which he gets in.
+    pub(super) fn is_taken(&self, id: &str, now_ms: u64) -> bool {
+        self.0.iter().any(|issued| issued.id == id && issued.revoked.is_none() && issued.not_after > now_ms)
+    }
+
     /// Takes back the certificate with this number, or all of the member with this id. What was taken back before keeps
     /// its time and its reason. Returns whether there is anything of that name.
     pub(super) fn revoke(&mut self, id_or_serial: &str, at: u64, reason: Option<&str>) -> bool {
