@@ -134,11 +134,10 @@ impl CertificateAuthority {
                 let signed = self.exchange(request, &mut after, &mut register)?;
                 let entered = register.to_json()?;
                 tokens::write(directory, &lock, &after)?;
-                directory.replace(&lock, super::REGISTER, &entered).map_err(|error| {
+                directory.replace(&lock, super::REGISTER, &entered).inspect_err(|_| {
                     // Nobody was given the certificate, so the use is free again; if not even that can be written, it
                     // is burnt, and the first error is the one to tell.
                     drop(tokens::write(directory, &lock, &before));
-                    error
                 })?;
                 Ok(signed)
             }
