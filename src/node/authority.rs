@@ -160,6 +160,7 @@ fn code(error: AuthorityError) -> Error<Code> {
         AuthorityError::Corrupt { .. } => Code::Corrupt,
         AuthorityError::Io { .. } | AuthorityError::Busy { .. } => Code::Store,
         AuthorityError::Unknown(_) => Code::NotFound,
+        AuthorityError::Revoked(_) => Code::Forbidden,
         AuthorityError::Expired => Code::Expired,
         AuthorityError::TooManyTokens { .. } => Code::Overloaded,
         AuthorityError::Crypto(_) => Code::Internal,

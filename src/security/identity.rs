@@ -186,6 +186,12 @@ impl Identity {
         &self.peer
     }
 
+    /// Whether an authority, in PEM, is among those that are trusted.
+    pub(crate) fn trusts(&self, authority: &str) -> bool {
+        let own: Vec<_> = CertificateDer::pem_slice_iter(self.ca.as_bytes()).filter_map(Result::ok).collect();
+        CertificateDer::from_pem_slice(authority.as_bytes()).is_ok_and(|authority| own.contains(&authority))
+    }
+
     pub(super) fn roots(&self) -> &Arc<RootCertStore> {
         &self.roots
     }

@@ -12,12 +12,14 @@
 //! | `admission` | why a peer is refused, and which certificates are revoked |
 //! | `token` | what a new machine is given to get an identity with |
 //! | `tls` | configurations for rustls, and through it for QUIC |
+//! | `audit` | where security events go |
 //! | `authority` | issues certificates and keeps the register of them, in a directory or in memory |
 //!
 //! A trust domain is `<name>.midstreamer`, with the name of the swarm in lower case. It keeps the names of two swarms
 //! apart; what keeps swarms apart is that each trusts the key of its own authority alone.
 
 mod admission;
+pub mod audit;
 mod authority;
 mod identity;
 mod key;
@@ -27,9 +29,11 @@ mod tls;
 mod token;
 
 pub use admission::{Admission, Refusal, Revocations};
+pub(crate) use authority::BACKDATED_MS;
 pub use authority::{
     AuthorityError, AuthorityOptions, CertificateAuthority, Grants, IssueRequest, Issued, IssuedIdentity,
-    RedeemError, RedeemRequest, Revocation, SignRequest, SignedCertificate, TokenRefusal, TokenRequest,
+    RedeemError, RedeemRequest, RegisterVersion, Revocation, SignRequest, SignedCertificate, TokenRefusal,
+    TokenRequest,
 };
 pub use identity::{Identity, IdentityError, Peer, Serial, peer_of};
 pub use request::{KeyRequest, LONGEST_REQUEST, RequestError};
@@ -63,7 +67,7 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 }
 
 /// Milliseconds since the Unix epoch, by the wall clock: certificates are about calendar time.
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

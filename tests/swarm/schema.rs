@@ -7,6 +7,7 @@ const DOCUMENT: &str = include_str!("../../docs/protocol.md");
 
 const SOURCES: [&str; 4] = [
     include_str!("../../src/protocol/messages/control.rs"),
+    include_str!("../../src/protocol/messages/renewal.rs"),
     include_str!("../../src/protocol/messages/task.rs"),
     include_str!("../../src/protocol/messages/enrolment.rs"),
     include_str!("../../src/protocol/messages/code.rs"),

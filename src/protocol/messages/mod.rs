@@ -10,12 +10,14 @@
 //! | `code` | the numbers of refusals, failures and reasons |
 //! | `control` | handshake, heartbeats, credit, cancellation, goodbye |
 //! | `enrolment` | a join token for a certificate |
+//! | `renewal` | new certificates for agents |
 //! | `task` | tasks, results, topics |
 
 mod code;
 mod control;
 mod enrolment;
 mod kind;
+mod renewal;
 mod task;
 
 pub use code::{CancelReason, Code, Content, FailureReason, Lane};
@@ -25,4 +27,5 @@ pub use control::{
 };
 pub use enrolment::{Enrol, Enrolled};
 pub use kind::{FrameKind, Sender};
+pub use renewal::{Renew, RenewalKept, Renewed};
 pub use task::{Adapt, Assign, Complete, LaneOpen, Publish, PublishAck, TaskError};

@@ -10,7 +10,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How long one change waits for those of others. Each takes milliseconds, so this is somebody who does not go on.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -35,6 +35,15 @@ pub(super) struct Directory {
 pub(super) struct Lock<'a> {
     _turn: MutexGuard<'a, ()>,
     _file: File,
+}
+
+/// Which contents of a file somebody has seen. Files are replaced by others, so a new one has another number, length or
+/// time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FileVersion {
+    number: u64,
+    length: u64,
+    modified: Option<SystemTime>,
 }
 
 impl Directory {
@@ -72,6 +81,20 @@ impl Directory {
                 Err(TryLockError::Error(error)) => return Err(io_error(&path, "lock")(error)),
             }
         }
+    }
+
+    /// Which contents a file has now, without reading it; `None` when there is no such file.
+    pub(super) fn version(&self, name: &str) -> Result<Option<FileVersion>, AuthorityError> {
+        let path = self.path(name);
+        let metadata = match fs::metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            read => read.map_err(io_error(&path, "read"))?,
+        };
+        #[cfg(unix)]
+        let number = std::os::unix::fs::MetadataExt::ino(&metadata);
+        #[cfg(not(unix))]
+        let number = 0;
+        Ok(Some(FileVersion { number, length: metadata.len(), modified: metadata.modified().ok() }))
     }
 
     /// What a file holds, or `None` when there is no such file.

@@ -8,13 +8,16 @@
 //! one SPIFFE name, and the extended key usage of the role: an agent dials, a coordinator listens, a peer does both.
 
 mod certificates;
+mod changes;
 mod directory;
 mod enrolment;
 mod passphrase;
 mod register;
+mod renewal;
 mod signing;
 mod tokens;
 
+pub use changes::RegisterVersion;
 pub use enrolment::{RedeemError, RedeemRequest, TokenRequest};
 pub use register::{Grants, Issued, Revocation};
 pub use signing::{SignRequest, SignedCertificate};
@@ -39,7 +42,7 @@ use tokens::Tokens;
 use zeroize::{Zeroize, Zeroizing};
 
 /// A certificate begins so long before it is issued, for clocks that are behind.
-const BACKDATED_MS: u64 = 5 * 60 * 1000;
+pub(crate) const BACKDATED_MS: u64 = 5 * 60 * 1000;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -111,6 +114,9 @@ pub enum AuthorityError {
     /// No certificate has this number, and no member this id.
     #[error("this authority issued nothing to or under {0:?}")]
     Unknown(String),
+    /// The certificate that was to be renewed was taken back.
+    #[error("the certificate {0} was revoked")]
+    Revoked(String),
     /// A certificate request that is not signed.
     #[error("the certificate request {0}")]
     Request(#[from] RequestError),
