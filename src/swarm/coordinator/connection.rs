@@ -17,7 +17,7 @@ use crate::protocol::tasks::{self, Departure, Failure, FailureCode, Offer};
 use crate::protocol::{Fence, Generation, TaskId};
 use crate::security::{Peer, Refusal, peer_of};
 use crate::swarm::kinds::KINDS;
-use crate::swarm::lanes::{Incoming, LaneEnd, Outgoing, read_large};
+use crate::swarm::lanes::{Incoming, LaneEnd, Outgoing, end_of, read_large};
 use bytes::{Bytes, BytesMut};
 use quinn::crypto::rustls::HandshakeData;
 use quinn::{Connection, ConnectionError, VarInt};
@@ -324,9 +324,7 @@ impl Welcomed {
             shared.metrics.turned_away(Code::Protocol);
             close(&connection, Code::Protocol, &reason);
         }
-        // Where the control lane alone has ended, the rest is of no use.
-        close(&connection, Code::Protocol, "the control lane ended");
-        let end = connection.closed().await;
+        let end = end_of(&connection).await;
         lanes.abort();
         shared.turn(|hub, now| {
             let reason = match &end {
