@@ -12,6 +12,7 @@
 //! | `admission` | why a peer is refused, and which certificates are revoked |
 //! | `token` | what a new machine is given to get an identity with |
 //! | `tls` | configurations for rustls, and through it for QUIC |
+//! | `enrolment` | the same for machines that have a token and no identity |
 //! | `audit` | where security events go |
 //! | `authority` | issues certificates and keeps the register of them, in a directory or in memory |
 //!
@@ -21,6 +22,7 @@
 mod admission;
 pub mod audit;
 mod authority;
+mod enrolment;
 mod identity;
 mod key;
 mod request;
@@ -35,6 +37,7 @@ pub use authority::{
     RedeemError, RedeemRequest, RegisterVersion, Revocation, SignRequest, SignedCertificate, TokenRefusal,
     TokenRequest,
 };
+pub use enrolment::{AnswerError, Pinned, enrolment_client_config, enrolment_server_config};
 pub use identity::{Identity, IdentityError, Peer, Serial, peer_of};
 pub use request::{KeyRequest, LONGEST_REQUEST, RequestError};
 pub use spiffe::{LONGEST_ID, LONGEST_SWARM, NameError, PeerName, Role, check_id, check_swarm};

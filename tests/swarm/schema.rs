@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 const DOCUMENT: &str = include_str!("../../docs/protocol.md");
 
-const SOURCES: [&str; 4] = [
+const SOURCES: [&str; 5] = [
     include_str!("../../src/protocol/messages/control.rs"),
     include_str!("../../src/protocol/messages/renewal.rs"),
     include_str!("../../src/protocol/messages/task.rs"),
