@@ -6,6 +6,7 @@ use crate::security::{
     AuthorityError, AuthorityOptions, CertificateAuthority, Grants, IssueRequest, Issued, IssuedIdentity,
     Role,
 };
+use crate::swarm::SwarmCode;
 use napi::bindgen_prelude::PromiseRaw;
 use napi::{Env, Error};
 use napi_derive::napi;
@@ -174,6 +175,7 @@ fn code(error: AuthorityError) -> Error<Code> {
         AuthorityError::Unknown(_) => Code::NotFound,
         AuthorityError::Revoked(_) => Code::Forbidden,
         AuthorityError::Expired => Code::Expired,
+        AuthorityError::TooManyTokens { .. } => Code::Swarm(SwarmCode::Overloaded),
         AuthorityError::Crypto(_) => Code::Internal,
     };
     Error::new(code, error.to_string())
