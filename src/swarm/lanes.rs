@@ -135,7 +135,7 @@ impl Outgoing {
     fn queue(&self, lane: Lane) -> &Queue {
         match lane {
             Lane::Control => &self.0.control,
-            Lane::Task | Lane::Sync => &self.0.tasks,
+            Lane::Task | Lane::Sync | Lane::Enrolment => &self.0.tasks,
         }
     }
 

@@ -13,16 +13,16 @@ enum Version {
     /// Certificates, the last one, and how many were taken back: each change changes one of them.
     Memory { issued: usize, last: Option<String>, revoked: usize },
     /// Of the file, which is replaced whole. None: there is none yet.
-    File(Option<super::directory::FileVersion>),
+    File(Option<crate::security::private_file::FileVersion>),
 }
 
 impl CertificateAuthority {
     /// The present state of the register. Costs a look at the file's name, not at its contents.
     pub fn register_version(&self) -> Result<RegisterVersion, AuthorityError> {
         Ok(RegisterVersion(match &self.register {
-            Place::Memory(register) => {
-                let register = register.lock().unwrap_or_else(PoisonError::into_inner);
-                let issued = register.issued();
+            Place::Memory(held) => {
+                let held = held.lock().unwrap_or_else(PoisonError::into_inner);
+                let issued = held.register.issued();
                 Version::Memory {
                     issued: issued.len(),
                     last: issued.last().map(|issued| issued.serial.to_string()),

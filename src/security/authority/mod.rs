@@ -1,7 +1,7 @@
 //! The certificate authority of a swarm: a key that signs, and a register of what it signed.
 //!
-//! On disk it is a directory of three files: `authority.json` (certificate and key, written once, whole), `register.json`
-//! (replaced with each change) and `lock`. Any number of processes may use one directory; their changes take turns. A
+//! On disk it is a directory of four files: `authority.json` (certificate and key, written once, whole), `register.json`
+//! and `tokens.json` (replaced with each change) and `lock`. Any number of processes may use one directory; their changes take turns. A
 //! certificate is in the register before anybody is given it, so what can be presented can be revoked.
 //!
 //! Certificates follow RFC 5280 and SPIFFE's X509-SVID: version 3, ECDSA on P-256 with SHA-256, a random serial number,
@@ -10,22 +10,25 @@
 mod certificates;
 mod changes;
 mod directory;
-mod passphrase;
+mod enrolment;
 mod register;
 mod renewal;
 mod signing;
+mod tokens;
 
 pub use changes::RegisterVersion;
+pub use enrolment::{RedeemError, RedeemRequest, TokenRequest};
 pub use register::{Grants, Issued, Revocation};
 pub use signing::{SignRequest, SignedCertificate};
+pub use tokens::TokenRefusal;
 
 use crate::security::identity::{Identity, IdentityError, Serial};
 use crate::security::key::SigningKey;
+use crate::security::passphrase::{self, Sealed};
 use crate::security::request::RequestError;
 use crate::security::spiffe::{NameError, Role, check_swarm};
 use crate::security::{hex, now_ms, sha256};
 use directory::Directory;
-use passphrase::Sealed;
 use rcgen::{Issuer, PublicKeyData};
 use register::Register;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
@@ -34,6 +37,7 @@ use signing::Member;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use tokens::Tokens;
 use zeroize::{Zeroize, Zeroizing};
 
 /// A certificate begins so long before it is issued, for clocks that are behind.
@@ -53,6 +57,9 @@ const MOST_VALID_DAYS: u32 = 36_500;
 const AUTHORITY: &str = "authority.json";
 const REGISTER: &str = "register.json";
 const VERSION: u32 = 1;
+
+/// Under which the key is sealed with a passphrase.
+const KEY_CONTEXT: &[u8] = b"midstreamer authority key 1";
 
 /// Why an authority refused, or could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -115,6 +122,12 @@ pub enum AuthorityError {
     /// A certificate request that is not signed.
     #[error("the certificate request {0}")]
     Request(#[from] RequestError),
+    /// As many join tokens as there may be.
+    #[error("there are {count} join tokens that can still be used: more are not kept")]
+    TooManyTokens {
+        /// How many.
+        count: usize,
+    },
     /// The authority's own certificate has ended: nobody would accept what it signs.
     #[error("the certificate of this authority has expired")]
     Expired,
@@ -186,10 +199,17 @@ pub struct CertificateAuthority {
     register: Place,
 }
 
-/// Where the register is.
+/// Where the register and the tokens are.
 enum Place {
-    Memory(Mutex<Register>),
+    Memory(Mutex<Held>),
     Directory(Directory),
+}
+
+/// Of an authority without a directory.
+#[derive(Default)]
+struct Held {
+    register: Register,
+    tokens: Tokens,
 }
 
 /// `authority.json`. Certificate and key stand in one file, so that there is never one without the other.
@@ -265,6 +285,7 @@ impl CertificateAuthority {
         };
         // Now rather than at the first certificate: whoever opens it wants to know.
         read_register(&directory)?;
+        tokens::read(&directory)?;
         drop(lock);
         Self::assemble(&name, certificate, key, Place::Directory(directory)).map_err(|_| {
             AuthorityError::Corrupt { path: file, what: "not the certificate of an authority".to_owned() }
@@ -364,8 +385,8 @@ impl CertificateAuthority {
     /// other processes issued and took back meanwhile.
     pub fn list(&self) -> Result<Vec<Issued>, AuthorityError> {
         match &self.register {
-            Place::Memory(register) => {
-                Ok(register.lock().unwrap_or_else(PoisonError::into_inner).issued().to_vec())
+            Place::Memory(held) => {
+                Ok(held.lock().unwrap_or_else(PoisonError::into_inner).register.issued().to_vec())
             }
             // Without the lock: the file is replaced whole, so what is read is the one or the other.
             Place::Directory(directory) => Ok(read_register(directory)?.issued().to_vec()),
@@ -384,7 +405,7 @@ impl CertificateAuthority {
         change: impl FnOnce(&mut Register) -> Result<(), AuthorityError>,
     ) -> Result<(), AuthorityError> {
         match &self.register {
-            Place::Memory(register) => change(&mut register.lock().unwrap_or_else(PoisonError::into_inner)),
+            Place::Memory(held) => change(&mut held.lock().unwrap_or_else(PoisonError::into_inner).register),
             Place::Directory(directory) => {
                 let lock = directory.lock()?;
                 let before = read_register(directory)?;
@@ -426,7 +447,11 @@ fn document(
     passphrase: Option<&[u8]>,
 ) -> Result<Zeroizing<String>, AuthorityError> {
     let pem = key.to_pem();
-    let sealed_key = passphrase.map(|passphrase| passphrase::seal(pem.as_bytes(), passphrase)).transpose()?;
+    let seal = |passphrase| {
+        passphrase::seal(pem.as_bytes(), passphrase, KEY_CONTEXT)
+            .ok_or(AuthorityError::Crypto("the key could not be sealed"))
+    };
+    let sealed_key = passphrase.map(seal).transpose()?;
     let private_key = if sealed_key.is_none() { Some(String::clone(&pem)) } else { None };
     let der = CertificateDer::from_pem_slice(certificate.as_bytes());
     let fingerprint =
@@ -462,7 +487,7 @@ fn parse(
         (Some(_), None, Some(_)) => return Err(refused("is not encrypted, so it has no passphrase")),
         (None, Some(_), None) => return Err(refused("is encrypted: a passphrase is needed")),
         (None, Some(sealed), Some(passphrase)) => {
-            let pem = sealed.open(passphrase).map_err(corrupt)?;
+            let pem = sealed.open(passphrase, KEY_CONTEXT).map_err(corrupt)?;
             let pem = pem.ok_or_else(|| refused("does not open with this passphrase"))?;
             std::str::from_utf8(&pem).ok().and_then(SigningKey::from_pem)
         }
