@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, with its place")]
 
+mod attacks;
+mod corpus;
 mod frames;
 mod fuzz;
 mod hostile;
