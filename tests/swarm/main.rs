@@ -5,6 +5,7 @@
 mod frames;
 mod fuzz;
 mod hostile;
+mod keyring;
 mod kinds;
 mod live;
 mod schema;
