@@ -301,7 +301,8 @@ test('damage and refusals of the system have their codes', async (t) => {
   await rm(path)
   throws(() => ring.currentKeyId, 'STORE', path)
   await rejects(() => ring.generate(), 'STORE', path)
-  await rejects(() => Keyring.open(folder), 'CORRUPT', folder)
+  // Windows opens no directory.
+  await rejects(() => Keyring.open(folder), process.platform === 'win32' ? 'STORE' : 'CORRUPT', folder)
 })
 
 test('a library is sealed as a whole, with its ids and its meta', async (t) => {

@@ -159,10 +159,10 @@ impl NativeKeyring {
         let mut bytes = Zeroizing::new(room("sealed", length)?);
         bytes.resize(length, 0);
         self.0.open_into(Kind::Series, sealed, &context, &mut bytes).map_err(code)?;
-        if length == 0 || length % size_of::<f64>() != 0 {
+        if length == 0 || !length.is_multiple_of(size_of::<f64>()) {
             return Err(code(KeyringError::Decrypt("the envelope holds no whole number of values")));
         }
-        if out.len() * size_of::<f64>() != length {
+        if size_of_val(out) != length {
             return Err(invalid(format!("out holds {} values, {length} bytes were sealed", out.len())));
         }
         for (value, bytes) in out.iter_mut().zip(bytes.chunks_exact(size_of::<f64>())) {

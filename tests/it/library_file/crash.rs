@@ -2,7 +2,9 @@
 //! errors of the storage; and by killing processes that save on the real disk.
 
 use super::{Folder, decoded, library};
-use midstreamer::search::library::file::{FileError, Saved, Storage, read, write, write_sealed_to, write_to};
+use midstreamer::search::library::file::{
+    FileError, Saved, Storage, read, read_sealed, write, write_sealed_to, write_to,
+};
 use midstreamer::security::keyring::Keyring;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
