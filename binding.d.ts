@@ -71,6 +71,8 @@ export declare class NativeAuthority {
   /** `valid_ms` is 0 for the usual. */
   issue(id: string, role: string, hosts: Array<string>, validMs: number, agentTypes?: Array<string> | undefined | null, kinds?: Array<string> | undefined | null, topics?: Array<string> | undefined | null, databases?: Array<string> | undefined | null): Promise<NativeIdentity>
   revoke(idOrSerial: string, reason?: string | undefined | null): Promise<void>
+  /** How many entries were new or have changed. */
+  adopt(predecessor: NativeAuthority): Promise<number>
   /** Those that were revoked are among them. */
   list(): Promise<Array<NativeCertificate>>
 }

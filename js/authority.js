@@ -79,9 +79,13 @@ class CertificateAuthority {
     }
   }
 
+  static #nativeOf(value) {
+    return typeof value === 'object' && value !== null && #native in value ? value.#native : undefined
+  }
+
   /** The authority of the addon; undefined for what is no CertificateAuthority. */
   static native(value) {
-    return typeof value === 'object' && value !== null && #native in value ? value.#native : undefined
+    return CertificateAuthority.#nativeOf(value)
   }
 
   get certificate() {
@@ -112,6 +116,16 @@ class CertificateAuthority {
     if (reason !== undefined && !isWellFormed(reason)) throw invalid(`reason is not well-formed Unicode: ${show(reason)}`)
     try {
       await this.#native.revoke(idOrSerial, reason)
+    } catch (error) {
+      throw fromNative(error)
+    }
+  }
+
+  async adopt(predecessor) {
+    const before = CertificateAuthority.#nativeOf(predecessor)
+    if (before === undefined) throw invalid(`predecessor must be a CertificateAuthority, got ${show(predecessor)}`)
+    try {
+      return await this.#native.adopt(before)
     } catch (error) {
       throw fromNative(error)
     }

@@ -213,7 +213,10 @@ impl fmt::Debug for Identity {
     }
 }
 
-fn certificates(part: &'static str, pem: &str) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
+pub(super) fn certificates(
+    part: &'static str,
+    pem: &str,
+) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
     let bad = |problem: &str| IdentityError::Pem { part, problem: problem.to_owned() };
     if pem.len() > LONGEST_PEM {
         return Err(bad("is too long"));

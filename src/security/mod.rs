@@ -10,7 +10,9 @@
 //! | `identity` | a certificate, its key and whom it trusts; what a peer's certificate says |
 //! | `key`, `request` | key pairs, and certificate requests for keys that stay where they were made |
 //! | `admission` | why a peer is refused, and which certificates are revoked |
+//! | `token` | what a new machine is given to get an identity with |
 //! | `tls` | configurations for rustls, and through it for QUIC |
+//! | `enrolment` | the same for machines that have a token and no identity |
 //! | `audit` | where security events go |
 //! | `authority` | issues certificates and keeps the register of them, in a directory or in memory |
 //! | [`keyring`] | keys for patterns at rest and between nodes, and what is sealed with them |
@@ -23,6 +25,7 @@
 mod admission;
 pub mod audit;
 mod authority;
+mod enrolment;
 mod identity;
 mod key;
 pub mod keyring;
@@ -31,18 +34,22 @@ mod private_file;
 mod request;
 mod spiffe;
 mod tls;
+mod token;
 
 pub use admission::{Admission, Refusal, Revocations};
 pub(crate) use authority::BACKDATED_MS;
 pub use authority::{
     AuthorityError, AuthorityOptions, CertificateAuthority, Grants, IssueRequest, Issued, IssuedIdentity,
-    RegisterVersion, Revocation, SignRequest, SignedCertificate,
+    RedeemError, RedeemRequest, RegisterVersion, Revocation, SignRequest, SignedCertificate, TokenRefusal,
+    TokenRequest,
 };
+pub use enrolment::{AnswerError, Pinned, enrolment_client_config, enrolment_server_config};
 pub use identity::{Identity, IdentityError, Peer, Serial, peer_of};
 pub use private_file::PrivateFileError;
 pub use request::{KeyRequest, LONGEST_REQUEST, RequestError};
 pub use spiffe::{LONGEST_ID, LONGEST_SWARM, NameError, PeerName, Role, check_id, check_swarm};
 pub use tls::{client_config, server_config};
+pub use token::{JoinSecret, JoinToken, LONGEST_TOKEN, TokenError, TokenId};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use rustls::crypto::CryptoProvider;

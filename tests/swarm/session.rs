@@ -327,7 +327,7 @@ fn every_frame_has_its_place() {
     for &kind in FrameKind::ALL {
         let handshake =
             matches!(kind, FrameKind::Hello | FrameKind::Resume | FrameKind::Welcome | FrameKind::LaneOpen);
-        for lane in [Lane::Control, Lane::Task, Lane::Sync] {
+        for lane in [Lane::Control, Lane::Task, Lane::Sync, Lane::Enrolment] {
             for from in [Sender::Agent, Sender::Coordinator] {
                 let sender = kind.sender() == from || kind.sender() == Sender::Either;
                 assert_eq!(

@@ -20,9 +20,9 @@ impl CertificateAuthority {
     /// The present state of the register. Costs a look at the file's name, not at its contents.
     pub fn register_version(&self) -> Result<RegisterVersion, AuthorityError> {
         Ok(RegisterVersion(match &self.register {
-            Place::Memory(register) => {
-                let register = register.lock().unwrap_or_else(PoisonError::into_inner);
-                let issued = register.issued();
+            Place::Memory(held) => {
+                let held = held.lock().unwrap_or_else(PoisonError::into_inner);
+                let issued = held.register.issued();
                 Version::Memory {
                     issued: issued.len(),
                     last: issued.last().map(|issued| issued.serial.to_string()),

@@ -1,7 +1,7 @@
 //! The certificate authority of a swarm: a key that signs, and a register of what it signed.
 //!
-//! On disk it is a directory of three files: `authority.json` (certificate and key, written once, whole), `register.json`
-//! (replaced with each change) and `lock`. Any number of processes may use one directory; their changes take turns. A
+//! On disk it is a directory of four files: `authority.json` (certificate and key, written once, whole), `register.json`
+//! and `tokens.json` (replaced with each change) and `lock`. Any number of processes may use one directory; their changes take turns. A
 //! certificate is in the register before anybody is given it, so what can be presented can be revoked.
 //!
 //! Certificates follow RFC 5280 and SPIFFE's X509-SVID: version 3, ECDSA on P-256 with SHA-256, a random serial number,
@@ -10,13 +10,17 @@
 mod certificates;
 mod changes;
 mod directory;
+mod enrolment;
 mod register;
 mod renewal;
 mod signing;
+mod tokens;
 
 pub use changes::RegisterVersion;
+pub use enrolment::{RedeemError, RedeemRequest, TokenRequest};
 pub use register::{Grants, Issued, Revocation};
 pub use signing::{SignRequest, SignedCertificate};
+pub use tokens::TokenRefusal;
 
 use crate::security::identity::{Identity, IdentityError, Serial};
 use crate::security::key::SigningKey;
@@ -33,6 +37,7 @@ use signing::Member;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use tokens::Tokens;
 use zeroize::{Zeroize, Zeroizing};
 
 /// A certificate begins so long before it is issued, for clocks that are behind.
@@ -117,6 +122,12 @@ pub enum AuthorityError {
     /// A certificate request that is not signed.
     #[error("the certificate request {0}")]
     Request(#[from] RequestError),
+    /// As many join tokens as there may be.
+    #[error("there are {count} join tokens that can still be used: more are not kept")]
+    TooManyTokens {
+        /// How many.
+        count: usize,
+    },
     /// The authority's own certificate has ended: nobody would accept what it signs.
     #[error("the certificate of this authority has expired")]
     Expired,
@@ -188,10 +199,17 @@ pub struct CertificateAuthority {
     register: Place,
 }
 
-/// Where the register is.
+/// Where the register and the tokens are.
 enum Place {
-    Memory(Mutex<Register>),
+    Memory(Mutex<Held>),
     Directory(Directory),
+}
+
+/// Of an authority without a directory.
+#[derive(Default)]
+struct Held {
+    register: Register,
+    tokens: Tokens,
 }
 
 /// `authority.json`. Certificate and key stand in one file, so that there is never one without the other.
@@ -267,6 +285,7 @@ impl CertificateAuthority {
         };
         // Now rather than at the first certificate: whoever opens it wants to know.
         read_register(&directory)?;
+        tokens::read(&directory)?;
         drop(lock);
         Self::assemble(&name, certificate, key, Place::Directory(directory)).map_err(|_| {
             AuthorityError::Corrupt { path: file, what: "not the certificate of an authority".to_owned() }
@@ -366,8 +385,8 @@ impl CertificateAuthority {
     /// other processes issued and took back meanwhile.
     pub fn list(&self) -> Result<Vec<Issued>, AuthorityError> {
         match &self.register {
-            Place::Memory(register) => {
-                Ok(register.lock().unwrap_or_else(PoisonError::into_inner).issued().to_vec())
+            Place::Memory(held) => {
+                Ok(held.lock().unwrap_or_else(PoisonError::into_inner).register.issued().to_vec())
             }
             // Without the lock: the file is replaced whole, so what is read is the one or the other.
             Place::Directory(directory) => Ok(read_register(directory)?.issued().to_vec()),
@@ -386,7 +405,7 @@ impl CertificateAuthority {
         change: impl FnOnce(&mut Register) -> Result<(), AuthorityError>,
     ) -> Result<(), AuthorityError> {
         match &self.register {
-            Place::Memory(register) => change(&mut register.lock().unwrap_or_else(PoisonError::into_inner)),
+            Place::Memory(held) => change(&mut held.lock().unwrap_or_else(PoisonError::into_inner).register),
             Place::Directory(directory) => {
                 let lock = directory.lock()?;
                 let before = read_register(directory)?;

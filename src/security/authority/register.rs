@@ -124,6 +124,11 @@ impl Register {
         self.0.push(issued);
     }
 
+    /// Whether somebody of this id, in whatever role, has a certificate with which he gets in.
+    pub(super) fn is_taken(&self, id: &str, now_ms: u64) -> bool {
+        self.0.iter().any(|issued| issued.id == id && issued.revoked.is_none() && issued.not_after > now_ms)
+    }
+
     /// Takes over entries of another register, unless they are there; one that was taken back there is taken back here.
     /// Returns how many changed something.
     pub(super) fn adopt(&mut self, entries: &[Issued], now_ms: u64) -> usize {

@@ -14,7 +14,7 @@ use crate::protocol::session::{self, VERSIONS, alpns};
 use crate::protocol::{Fence, TaskId};
 use crate::security::{Admission, Identity, client_config, now_ms};
 use crate::swarm::error::{SwarmCode, SwarmError};
-use crate::swarm::lanes::{Incoming, LaneEnd, Outgoing, read_large};
+use crate::swarm::lanes::{self, Incoming, LaneEnd, Outgoing, read_large};
 use crate::swarm::network::{self, Network, Side};
 use bytes::Bytes;
 use quinn::crypto::rustls::QuicClientConfig;
@@ -165,7 +165,7 @@ async fn serve(shared: &Arc<Shared>, welcomed: Welcomed, address: &str) -> Resul
     if let Some(first) = first {
         first(Ok(Agent(shared.clone())));
     }
-    let lanes = tokio::spawn(other_lanes(shared.clone(), out.clone(), tasks, limit));
+    let others = tokio::spawn(other_lanes(shared.clone(), out.clone(), tasks, limit));
     let mut beat = tokio::time::interval(heartbeat);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut renewal = Renewal::new(shared, features & session::RENEWAL != 0);
@@ -220,18 +220,14 @@ async fn serve(shared: &Arc<Shared>, welcomed: Welcomed, address: &str) -> Resul
             }
         }
     };
-    lanes.abort();
+    others.abort();
     if leaving.is_some() || shared.lock().is_closing() {
         shared.turn(|hub, _| hub.disconnected());
         return Ok(());
     }
     let error = match refused {
         Some(error) => error,
-        None => {
-            // Where the control lane alone has ended, the rest is of no use.
-            connection.close(VarInt::from_u32(Code::Protocol as u32), b"the control lane ended");
-            end(&connection.closed().await)
-        }
+        None => end(&lanes::end_of(&connection).await),
     };
     shared.turn(|hub, _| {
         hub.disconnected();

@@ -2,7 +2,7 @@
 
 use super::checks;
 use super::committer::Committer;
-use super::connection;
+use super::entrance;
 use super::hub::{Hub, Life};
 use super::refused::Refused;
 use super::trust::{self, Trust};
@@ -164,7 +164,7 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
     if shared.trust.is_some() {
         network.spawn(trust::own::renew(shared.clone()).instrument(span.clone()));
     }
-    network.spawn(connection::accept(endpoint, shared.clone()).instrument(span));
+    network.spawn(entrance::accept(endpoint, shared.clone()).instrument(span));
     // What the recovery itself decided, such as deadlines that passed meanwhile.
     shared.turn(|_, _| {});
     if let Some(address) = http {
