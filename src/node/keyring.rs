@@ -143,7 +143,10 @@ impl NativeKeyring {
     ) -> Result<(), Error<Code>> {
         series("values", values, 1.0)?;
         let mut bytes = Zeroizing::new(room("values", size_of_val(values))?);
-        bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        bytes.resize(size_of_val(values), 0);
+        for (place, value) in bytes.chunks_exact_mut(size_of::<f64>()).zip(values) {
+            place.copy_from_slice(&value.to_le_bytes());
+        }
         self.0.seal_into(Kind::Series, &bytes, &context, out).map_err(code)
     }
 
