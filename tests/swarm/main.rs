@@ -7,6 +7,7 @@ mod corpus;
 mod frames;
 mod fuzz;
 mod hostile;
+mod keyring;
 mod kinds;
 mod live;
 mod schema;
