@@ -15,6 +15,9 @@
 //! | `enrolment` | the same for machines that have a token and no identity |
 //! | `audit` | where security events go |
 //! | `authority` | issues certificates and keeps the register of them, in a directory or in memory |
+//! | [`keyring`] | keys for patterns at rest and between nodes, and what is sealed with them |
+//! | `private_file` | files that nobody else can read, replaced whole, with a lock between processes |
+//! | `passphrase` | secrets under a passphrase |
 //!
 //! A trust domain is `<name>.midstreamer`, with the name of the swarm in lower case. It keeps the names of two swarms
 //! apart; what keeps swarms apart is that each trusts the key of its own authority alone.
@@ -25,6 +28,9 @@ mod authority;
 mod enrolment;
 mod identity;
 mod key;
+pub mod keyring;
+mod passphrase;
+mod private_file;
 mod request;
 mod spiffe;
 mod tls;
@@ -39,6 +45,7 @@ pub use authority::{
 };
 pub use enrolment::{AnswerError, Pinned, enrolment_client_config, enrolment_server_config};
 pub use identity::{Identity, IdentityError, Peer, Serial, peer_of};
+pub use private_file::PrivateFileError;
 pub use request::{KeyRequest, LONGEST_REQUEST, RequestError};
 pub use spiffe::{LONGEST_ID, LONGEST_SWARM, NameError, PeerName, Role, check_id, check_swarm};
 pub use tls::{client_config, server_config};
@@ -85,4 +92,13 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
 /// Lower-case hexadecimal digits.
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bytes of hexadecimal digits.
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    if !text.len().is_multiple_of(2) || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let pair = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).ok();
+    (0..text.len()).step_by(2).map(pair).collect()
 }

@@ -56,6 +56,7 @@ pub(super) struct Metrics {
     queue_time: HistogramVec,
     run_time: HistogramVec,
     handshakes: IntCounterVec,
+    knocks: IntCounterVec,
     turned_away: IntCounterVec,
     enrolments: IntCounterVec,
     received: IntCounter,
@@ -153,6 +154,11 @@ impl Metrics {
                 "Connections that did not come about, by reason",
                 "reason",
             )?,
+            knocks: counters(
+                "midstreamer_connection_attempts_total",
+                "Attempts to connect, by what was decided before a handshake was computed",
+                "decision",
+            )?,
             turned_away: counters(
                 "midstreamer_sessions_refused_total",
                 "Connected peers that were turned away, by code",
@@ -179,6 +185,11 @@ impl Metrics {
     /// A certificate that this side refused.
     pub(super) fn refused(&self, refusal: Refusal) {
         self.handshakes.with_label_values(&[refusal.as_str()]).inc();
+    }
+
+    /// What was decided about an attempt to connect.
+    pub(super) fn knocked(&self, decision: &str) {
+        self.knocks.with_label_values(&[decision]).inc();
     }
 
     /// A handshake that failed. One that we ended over a certificate was counted by [`refused`](Self::refused).

@@ -13,7 +13,7 @@ enum Version {
     /// Certificates, the last one, and how many were taken back: each change changes one of them.
     Memory { issued: usize, last: Option<String>, revoked: usize },
     /// Of the file, which is replaced whole. None: there is none yet.
-    File(Option<super::directory::FileVersion>),
+    File(Option<crate::security::private_file::FileVersion>),
 }
 
 impl CertificateAuthority {

@@ -11,7 +11,6 @@ mod certificates;
 mod changes;
 mod directory;
 mod enrolment;
-mod passphrase;
 mod register;
 mod renewal;
 mod signing;
@@ -25,11 +24,11 @@ pub use tokens::TokenRefusal;
 
 use crate::security::identity::{Identity, IdentityError, Serial};
 use crate::security::key::SigningKey;
+use crate::security::passphrase::{self, Sealed};
 use crate::security::request::RequestError;
 use crate::security::spiffe::{NameError, Role, check_swarm};
 use crate::security::{hex, now_ms, sha256};
 use directory::Directory;
-use passphrase::Sealed;
 use rcgen::{Issuer, PublicKeyData};
 use register::Register;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
@@ -58,6 +57,9 @@ const MOST_VALID_DAYS: u32 = 36_500;
 const AUTHORITY: &str = "authority.json";
 const REGISTER: &str = "register.json";
 const VERSION: u32 = 1;
+
+/// Under which the key is sealed with a passphrase.
+const KEY_CONTEXT: &[u8] = b"midstreamer authority key 1";
 
 /// Why an authority refused, or could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -445,7 +447,11 @@ fn document(
     passphrase: Option<&[u8]>,
 ) -> Result<Zeroizing<String>, AuthorityError> {
     let pem = key.to_pem();
-    let sealed_key = passphrase.map(|passphrase| passphrase::seal(pem.as_bytes(), passphrase)).transpose()?;
+    let seal = |passphrase| {
+        passphrase::seal(pem.as_bytes(), passphrase, KEY_CONTEXT)
+            .ok_or(AuthorityError::Crypto("the key could not be sealed"))
+    };
+    let sealed_key = passphrase.map(seal).transpose()?;
     let private_key = if sealed_key.is_none() { Some(String::clone(&pem)) } else { None };
     let der = CertificateDer::from_pem_slice(certificate.as_bytes());
     let fingerprint =
@@ -481,7 +487,7 @@ fn parse(
         (Some(_), None, Some(_)) => return Err(refused("is not encrypted, so it has no passphrase")),
         (None, Some(_), None) => return Err(refused("is encrypted: a passphrase is needed")),
         (None, Some(sealed), Some(passphrase)) => {
-            let pem = sealed.open(passphrase).map_err(corrupt)?;
+            let pem = sealed.open(passphrase, KEY_CONTEXT).map_err(corrupt)?;
             let pem = pem.ok_or_else(|| refused("does not open with this passphrase"))?;
             std::str::from_utf8(&pem).ok().and_then(SigningKey::from_pem)
         }

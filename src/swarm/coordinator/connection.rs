@@ -1,6 +1,7 @@
-//! One agent's connection at the coordinator, from its handshake to its end.
+//! One agent's connection at the coordinator, from its login to its end.
 
 use super::Shared;
+use super::entrance::Attendance;
 use super::hub::{Life, Session};
 use super::trust::credentials::Credentials;
 use super::trust::renewal;
@@ -25,56 +26,13 @@ use rustls_pki_types::CertificateDer;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use tracing::Instrument;
 
-/// Handshakes that are computed at once. Each costs about a millisecond; the others wait in the socket.
-const MAX_HANDSHAKES: usize = 64;
-
-/// Of those, the ones that are kept for peers that have shown that they are at their address.
-const PROVEN_ONLY: usize = 48;
-
-/// The longest that a peer may take for its TLS handshake, in which it holds one of the places. A lost packet would
-/// otherwise hold it for a minute and a half.
-const TLS: Duration = Duration::from_secs(3);
-
-/// The longest from there to its Hello.
+/// The longest from the TLS handshake to the Hello.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 
 /// Every agent has a capability of this and its id, so that a task can require that very agent.
 const AGENT_CAPABILITY: &str = "agent:";
-
-/// Lets agents in, as long as the endpoint is open.
-pub(super) async fn accept(endpoint: quinn::Endpoint, shared: Arc<Shared>) {
-    let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
-    while let Some(incoming) = endpoint.accept().await {
-        if shared.lock().life == Life::Closed {
-            incoming.refuse();
-            continue;
-        }
-        if handshakes.available_permits() <= PROVEN_ONLY && incoming.may_retry() {
-            // Under load, only who really is at its address is worth a signature, and a place that it may keep for long.
-            if let Err(error) = incoming.retry() {
-                error.into_incoming().ignore();
-            }
-            continue;
-        }
-        let Ok(permit) = handshakes.clone().acquire_owned().await else { return };
-        let shared = shared.clone();
-        let span = shared.span.clone();
-        let entering = async move {
-            let connection = match timeout(TLS, incoming).await {
-                Ok(Ok(connection)) => connection,
-                Ok(Err(error)) => return shared.metrics.handshake_failed(&error),
-                Err(_) => return shared.metrics.handshake_timed_out(),
-            };
-            drop(permit);
-            serve(connection, &shared).await;
-        };
-        tokio::spawn(entering.instrument(span));
-    }
-}
 
 /// Why a peer was not welcomed.
 struct Unwelcome {
@@ -94,9 +52,21 @@ impl From<session::SessionError> for Unwelcome {
     }
 }
 
-async fn serve(connection: Connection, shared: &Arc<Shared>) {
-    match greet(&connection, shared).await {
-        Ok(welcomed) => welcomed.run(shared).await,
+/// What comes after the TLS handshake, until the connection ends.
+pub(super) async fn serve(connection: Connection, shared: &Arc<Shared>, attendance: &Attendance) {
+    let entered = peer(&connection).and_then(|peer| {
+        let ticket = attendance.enter(Arc::from(peer.name.id()));
+        Ok((peer, ticket.map_err(|(code, message)| Unwelcome::new(code, message))?))
+    });
+    let greeted = match entered {
+        Ok((peer, ticket)) => greet(&connection, peer, shared).await.map(|welcomed| (welcomed, ticket)),
+        Err(unwelcome) => Err(unwelcome),
+    };
+    match greeted {
+        Ok((welcomed, mut ticket)) => {
+            ticket.welcomed();
+            welcomed.run(shared).await;
+        }
         Err(unwelcome) => {
             tracing::info!(
                 peer = %connection.remote_address(),
@@ -123,9 +93,8 @@ struct Welcomed {
 }
 
 /// From the handshake to the Welcome.
-async fn greet(connection: &Connection, shared: &Arc<Shared>) -> Result<Welcomed, Unwelcome> {
+async fn greet(connection: &Connection, peer: Peer, shared: &Arc<Shared>) -> Result<Welcomed, Unwelcome> {
     let late = |_| Unwelcome::new(Code::Timeout, "no Hello in time");
-    let peer = peer(connection)?;
     let data = connection.handshake_data().and_then(|any| any.downcast::<HandshakeData>().ok());
     let data = data.ok_or_else(|| Unwelcome::new(Code::Internal, "no data of the handshake"))?;
     let version = version_of(VERSIONS, data.protocol.as_deref())?;

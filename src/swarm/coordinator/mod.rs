@@ -4,19 +4,23 @@
 //! | --- | --- |
 //! | [`types`] | what goes in and what comes out |
 //! | [`checks`] | what a task may claim |
+//! | [`door`] | who may begin a handshake, under load and under attack |
+//! | [`entrance`] | lets agents in: handshakes, and how many connections an identity may have |
 //! | [`hub`] | the ledger and everything that threads share |
 //! | [`shared`] | turns, and the checks before them |
 //! | [`committer`] | makes changes durable before their effects happen |
 //! | [`start`] | opens the store and the sockets |
 //! | [`refused`] | agents that were dropped for good |
-//! | [`connection`] | one agent's connection, from its handshake to its end |
+//! | [`connection`] | one agent's connection, from its login to its end |
 //! | [`enrolment`] | join tokens, and who gets an identity for one |
 //! | [`trust`] | whom to believe, and for how long |
 
 mod checks;
 mod committer;
 mod connection;
+mod door;
 mod enrolment;
+mod entrance;
 mod hub;
 mod refused;
 mod shared;
@@ -179,9 +183,12 @@ impl Coordinator {
     ) {
         // A hash of 64 MiB takes a while: before the turn, not inside.
         let digest = task.key.as_ref().map(|_| fingerprint(&task.kind, &task.payload));
+        let key = task.key.clone();
         self.0.turn(|hub, now| {
             let accepted = self.0.spec(hub, task, digest).and_then(|(spec, digest)| {
-                hub.ledger.enqueue(spec, digest, true, now).map_err(SwarmError::from)
+                hub.ledger
+                    .enqueue(spec, digest, true, now)
+                    .map_err(|refusal| self.0.refusal(refusal, key.as_deref()))
             });
             match accepted {
                 Ok(accepted) => {
@@ -203,9 +210,12 @@ impl Coordinator {
         done: impl FnOnce(Result<TaskResult, SwarmError>) + Send + 'static,
     ) -> WaiterId {
         let digest = task.key.as_ref().map(|_| fingerprint(&task.kind, &task.payload));
+        let key = task.key.clone();
         self.0.turn(|hub, now| {
             let accepted = self.0.spec(hub, task, digest).and_then(|(spec, digest)| {
-                hub.ledger.enqueue(spec, digest, false, now).map_err(SwarmError::from)
+                hub.ledger
+                    .enqueue(spec, digest, false, now)
+                    .map_err(|refusal| self.0.refusal(refusal, key.as_deref()))
             });
             match accepted {
                 Ok(accepted) => hub.wait(accepted.task, Box::new(done)),
@@ -285,7 +295,9 @@ impl Coordinator {
                 let missing =
                     || SwarmError::new(SwarmCode::NotFound, format!("there is no dead letter {task_id:?}"));
                 let task = task.ok_or_else(missing)?;
-                hub.ledger.retry_dead_letter(task, now).map_err(SwarmError::from)
+                hub.ledger
+                    .retry_dead_letter(task, now)
+                    .map_err(|refusal| self.0.refusal(refusal, Some(task_id)))
             });
             match retried {
                 Ok(()) => hub.reply(None, done),

@@ -5,7 +5,7 @@ use super::hub::{Call, Hub, Life};
 use super::trust::Trust;
 use super::types::{TaskRequest, TaskState, TaskStateName};
 use super::{Shared, checks};
-use crate::protocol::tasks::{TaskSpec, TaskStatus};
+use crate::protocol::tasks::{Refusal, TaskSpec, TaskStatus};
 use crate::protocol::{Millis, TaskId};
 use crate::security::Identity;
 use crate::swarm::error::{SwarmCode, SwarmError};
@@ -34,6 +34,22 @@ impl Shared {
             self.timer.notify_one();
         }
         out
+    }
+
+    /// What the ledger refuses, with the name or the limit that it is about.
+    pub(super) fn refusal(&self, refusal: Refusal, name: Option<&str>) -> SwarmError {
+        let message = match (refusal, name) {
+            (Refusal::Overloaded, _) => {
+                let most = self.config.max_queued;
+                format!("the queue is full: it holds maxQueued ({most}) tasks, or 1 GiB of payloads")
+            }
+            (Refusal::IdempotencyMismatch, Some(key)) => {
+                format!("idempotencyKey {key:?} belongs to a task with another kind or payload")
+            }
+            (other, Some(name)) => format!("task {name:?}: {other}"),
+            (other, None) => other.to_string(),
+        };
+        SwarmError { message, ..SwarmError::from(refusal) }
     }
 
     /// Gives up the lock and runs what was collected under it.

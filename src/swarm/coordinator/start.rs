@@ -2,8 +2,8 @@
 
 use super::checks;
 use super::committer::Committer;
-use super::connection;
 use super::enrolment::Desk;
+use super::entrance;
 use super::hub::{Hub, Life};
 use super::refused::Refused;
 use super::trust::{self, Trust};
@@ -184,7 +184,7 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
     if let Some(enrolment) = &*shared.enrolment.lock().unwrap_or_else(PoisonError::into_inner) {
         enrolment.serve(&network, Arc::new(Desk(shared.clone())));
     }
-    network.spawn(connection::accept(endpoint, shared.clone()).instrument(span));
+    network.spawn(entrance::accept(endpoint, shared.clone()).instrument(span));
     // What the recovery itself decided, such as deadlines that passed meanwhile.
     shared.turn(|_, _| {});
     if let Some(address) = http {
