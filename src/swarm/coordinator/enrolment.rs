@@ -2,7 +2,7 @@
 
 use super::Shared;
 use crate::protocol::messages::{Code, Enrol};
-use crate::security::audit::{Action, Entry};
+use crate::security::audit::{Action, Audit, Entry};
 use crate::security::{
     AuthorityError, CertificateAuthority, Grants, JoinSecret, JoinToken, Pinned, RedeemError, RedeemRequest,
     SignedCertificate, TokenId, TokenRefusal, TokenRequest, check_id,
@@ -151,7 +151,7 @@ fn give(shared: &Shared, question: &Enrol, from: IpAddr) -> Result<Answer, (Stri
             }
         }
     })?;
-    keep(shared, authority, token, id, from, &signed)
+    keep(shared.audit.as_ref(), authority, token, id, from, &signed)
         .map_err(|why| refused(Code::Store, why, "the audit log of the coordinator does not take it"))?;
     tracing::info!(agent = id, serial = %signed.serial, token = %token, %from, "agent enrolled");
     let ca = union_of_bundles(shared.identity().ca(), authority.certificate());
@@ -160,7 +160,7 @@ fn give(shared: &Shared, question: &Enrol, from: IpAddr) -> Result<Answer, (Stri
 
 /// In the log before anybody has it; what is not there is taken back.
 fn keep(
-    shared: &Shared,
+    audit: &dyn Audit,
     authority: &CertificateAuthority,
     token: TokenId,
     id: &str,
@@ -178,7 +178,7 @@ fn keep(
         digest: None,
         detail,
     };
-    shared.audit.record(entry).map_err(|error| {
+    audit.record(entry).map_err(|error| {
         tracing::error!(%error, "an agent was not enrolled: the audit log does not take it");
         if let Err(error) = authority.revoke(signed.serial.as_str(), Some("not audited")) {
             tracing::error!(%error, serial = %signed.serial, "a certificate that nobody was given stays in the register");
@@ -212,5 +212,71 @@ fn label(code: Code) -> &'static str {
         Code::Store | Code::Internal => "failed",
         Code::Closed => "closing",
         _ => "malformed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::security::audit::AuditError;
+    use crate::security::{KeyRequest, Role, SignRequest};
+    use std::sync::Mutex;
+
+    /// Keeps entries, or refuses them.
+    #[derive(Debug, Default)]
+    struct Log {
+        entries: Mutex<Vec<Entry>>,
+        full: bool,
+    }
+
+    impl Audit for Log {
+        fn record(&self, entry: Entry) -> Result<(), AuditError> {
+            if self.full {
+                return Err(AuditError::Store("no space left on the device".to_owned()));
+            }
+            self.note(entry);
+            Ok(())
+        }
+
+        fn note(&self, entry: Entry) {
+            self.entries.lock().unwrap().push(entry);
+        }
+
+        fn is_failing(&self) -> bool {
+            self.full
+        }
+    }
+
+    fn sign(authority: &CertificateAuthority) -> SignedCertificate {
+        let key = KeyRequest::new().unwrap();
+        let request = SignRequest {
+            certificate_request: key.csr_der(),
+            id: "agent-7",
+            role: Role::Agent,
+            valid_ms: 60_000,
+            grants: Grants::default(),
+        };
+        authority.sign(&request).unwrap()
+    }
+
+    #[test]
+    fn what_the_log_does_not_take_is_taken_back() {
+        let authority = CertificateAuthority::in_memory("test").unwrap();
+        let (token, from) = (TokenId::from_bytes([7; 8]), IpAddr::from([10, 0, 0, 1]));
+        let log = Log::default();
+        let signed = sign(&authority);
+        keep(&log, &authority, token, "agent-7", from, &signed).unwrap();
+        let entry = log.entries.lock().unwrap().pop().unwrap();
+        assert_eq!((entry.action, entry.object.as_str()), (Action::AgentEnrolled, "agent-7"));
+        assert_eq!(entry.actor, "unauthenticated 10.0.0.1");
+        assert_eq!(entry.detail["serial"], signed.serial.as_str());
+        assert_eq!(entry.detail["token"], token.to_string());
+        assert!(authority.revoked_serials().unwrap().is_empty());
+
+        let full = Log { full: true, ..Log::default() };
+        let signed = sign(&authority);
+        let why = keep(&full, &authority, token, "agent-7", from, &signed).unwrap_err();
+        assert!(why.contains("no space left"), "{why}");
+        assert_eq!(authority.revoked_serials().unwrap(), [signed.serial]);
     }
 }
