@@ -106,7 +106,7 @@ where
 fn settle<'env, T, V>(
     env: &'env Env,
     receiver: oneshot::Receiver<Result<T, Error<Code>>>,
-    with: impl FnOnce(&mut Env, Result<T, Error<Code>>) -> napi::Result<V> + 'static,
+    with: impl FnOnce(&'env Env, Result<T, Error<Code>>) -> napi::Result<V> + 'static,
 ) -> Result<PromiseRaw<'env, V>, Error<Code>>
 where
     T: Send + 'static,
