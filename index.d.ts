@@ -937,7 +937,11 @@ export class Keyring {
 export interface CoordinatorOptions {
   /** `host:port` for agents, over UDP (QUIC). Default '127.0.0.1:0'; port 0 takes a free one. */
   listen?: string
-  /** Endpoint for join tokens. With a later version; now INVALID_ARGUMENT. */
+  /**
+   * `host:port` at which machines with a join token get an identity, over UDP (QUIC); needs an `authority`. Off by default.
+   * It shows a certificate and asks for none, so it is a port of its own: open it to where new machines come from. Failed
+   * tries are limited for each address (20 at once, then one every three seconds; an IPv6 address counts as its /64).
+   */
   enrollListen?: string
   /**
    * Who the coordinator is, with role 'coordinator'. Omit it beside an `authority`, and the coordinator has itself issued an
@@ -1111,7 +1115,7 @@ export class Coordinator {
   readonly id: string
   /** `host:port` that agents dial. */
   readonly address: string
-  /** null: join tokens come with a later version. */
+  /** `host:port` for `Agent.enroll`, null without `enrollListen`. Beside a wildcard such as 0.0.0.0 it names no machine. */
   readonly enrollAddress: string | null
   /** `host:port` of metrics and health, null without `http`. */
   readonly httpAddress: string | null
@@ -1119,7 +1123,21 @@ export class Coordinator {
   /** Identity for an agent of this coordinator's throw-away authority; FORBIDDEN when it was given a real identity. */
   developmentIdentity(agentId: string): Promise<Identity>
 
-  /** One-time (or `uses`-time) secret with the CA key pinned inside. FORBIDDEN without an authority. */
+  /**
+   * Makes a join token: one word that a new machine exchanges for an identity as an agent (`Agent.enroll`). In it are the
+   * digest of the authority's key, so that the machine tells nobody else the secret, `enrollAddress`, and a secret of 128 bits,
+   * of which the authority's directory keeps the hash. Whoever has the token can have the identity: hand it over like a password.
+   * It outlives the coordinator, and every coordinator with the same authority takes it.
+   *
+   * @param options `ttlMs`: how long it is good for, 1 to a year, default an hour. `uses`: for how many identities, 1 to
+   * 100,000, default 1. `grants`: what those may do, default everything of an agent
+   * @throws (rejects) MidstreamerError INVALID_ARGUMENT; FORBIDDEN without `authority` or `enrollListen`, or while the
+   * coordinator's own identity is not one of that authority; OVERLOADED when 1,000 tokens could still be used; STORE when it
+   * could not be kept; CLOSED
+   *
+   * @example
+   * const token = await coordinator.createJoinToken({ ttlMs: 600_000, grants: { kinds: ['backtest'] } })
+   */
   createJoinToken(options?: { ttlMs?: number; uses?: number; grants?: Grants }): Promise<string>
 
   /**
@@ -1327,10 +1345,26 @@ export class Agent {
    */
   static connect(options: AgentOptions): Promise<Agent>
   /**
-   * Exchanges a join token for an identity. No coordinator of this version hands out join tokens, so this rejects with
-   * FORBIDDEN; have `CertificateAuthority.issue` make the identity.
+   * Exchanges a join token for an identity. The private key is made here and never leaves; the token's secret is sent to
+   * nobody who has not shown a certificate of the authority that the token names. The identity lasts for 24 hours and is
+   * renewed over the connection of `Agent.connect`: keep what `onIdentity` is given in the place of this one.
+   *
+   * A use of the token is gone once the coordinator has registered the certificate, also when its answer is lost on the
+   * way: then ask for another token. Errors do not use it up, other than that.
+   *
+   * @param options `address`: `host:port` of a coordinator's `enrollAddress`, default the one in the token. `agentId`: who
+   * this machine is to be, 1 to 128 characters of A-Z, a-z, 0-9, '.', '-' and '_'. `signal` aborts
+   * @throws (rejects) MidstreamerError INVALID_ARGUMENT; UNAUTHENTICATED when who answers is no coordinator of the token's
+   * authority, and when the token is not valid, has expired, or was used up; FORBIDDEN when somebody has the id already (a
+   * certificate that has neither ended nor been revoked: `CertificateAuthority.revoke` frees it) or it was revoked for good;
+   * CONNECTION when nobody answers within 5 seconds; OVERLOADED after too many tries; STORE when the coordinator cannot keep
+   * it; PROTOCOL; ABORTED
+   *
+   * @example
+   * const identity = await Agent.enroll({ address: '10.0.0.1:4434', token, agentId: 'worker-4' })
+   * writeFileSync('identity.json', JSON.stringify(identity), { mode: 0o600, flag: 'wx' })
    */
-  static enroll(options: { address: string; token: string; agentId: string }): Promise<Identity>
+  static enroll(options: { address?: string; token: string; agentId: string; signal?: AbortSignal }): Promise<Identity>
   /** From its certificate. */
   readonly id: string
   readonly state: 'connecting' | 'connected' | 'reconnecting' | 'draining' | 'closed'

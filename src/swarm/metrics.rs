@@ -58,6 +58,7 @@ pub(super) struct Metrics {
     handshakes: IntCounterVec,
     knocks: IntCounterVec,
     turned_away: IntCounterVec,
+    enrolments: IntCounterVec,
     received: IntCounter,
     sent: IntCounter,
     uptime: IntGauge,
@@ -164,6 +165,11 @@ impl Metrics {
                 "Connected peers that were turned away, by code",
                 "code",
             )?,
+            enrolments: counters(
+                "midstreamer_enrolments_total",
+                "Machines that came with a join token, or without one, by outcome",
+                "outcome",
+            )?,
             received: counter("midstreamer_received_bytes_total", "Bytes of frames from agents")?,
             sent: counter("midstreamer_sent_bytes_total", "Bytes of frames to agents")?,
             uptime: gauge("midstreamer_uptime_ms", "Since the start")?,
@@ -230,6 +236,11 @@ impl Metrics {
             Code::Internal => "internal",
         };
         self.turned_away.with_label_values(&[code]).inc();
+    }
+
+    /// Somebody wanted to enrol.
+    pub(super) fn enrolled(&self, outcome: &str) {
+        self.enrolments.with_label_values(&[outcome]).inc();
     }
 
     /// A task has its outcome.

@@ -4,6 +4,7 @@
 
 mod attacks;
 mod corpus;
+mod enrolment;
 mod frames;
 mod fuzz;
 mod hostile;
