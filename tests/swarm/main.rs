@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, with its place")]
 
+mod audit;
 mod frames;
 mod fuzz;
 mod hostile;
