@@ -32,15 +32,17 @@ export declare class LibraryReader {
 export declare class LibraryWriter {
   /** The ids and the meta, as JSON text, of the next patterns in the order of adding. */
   append(ids: Array<string>, meta: Array<string | undefined | null>): void
-  /** Writes the file. Once. */
-  write(path: string): Promise<void>
+  /** Writes the file, sealed when there is a keyring. Once. */
+  write(path: string, keyring?: NativeKeyring | undefined | null): Promise<void>
 }
 
 export declare class NativeAgent {
   /** `wake` is called when there is something to take. */
   constructor(wake: () => unknown)
   /** `metadata`: name, value, name, value, ... */
-  connect(request: number, addresses: Array<string>, certificate: string, privateKey: string, ca: string, agentType: string, capabilities: Array<string>, metadata: Array<string>, concurrency: number, kinds: Array<string>, connectTimeoutMs: number): void
+  connect(request: number, addresses: Array<string>, certificate: string, privateKey: string, ca: string, keepsIdentity: boolean, agentType: string, capabilities: Array<string>, metadata: Array<string>, concurrency: number, kinds: Array<string>, connectTimeoutMs: number): void
+  /** The answer to a renewed identity. */
+  identityKept(token: number, error?: string | undefined | null): void
   /** Gives up the first login. */
   abort(): void
   /** Everything that has happened since the last call, up to a batch. */
@@ -69,6 +71,8 @@ export declare class NativeAuthority {
   /** `valid_ms` is 0 for the usual. */
   issue(id: string, role: string, hosts: Array<string>, validMs: number, agentTypes?: Array<string> | undefined | null, kinds?: Array<string> | undefined | null, topics?: Array<string> | undefined | null, databases?: Array<string> | undefined | null): Promise<NativeIdentity>
   revoke(idOrSerial: string, reason?: string | undefined | null): Promise<void>
+  /** How many entries were new or have changed. */
+  adopt(predecessor: NativeAuthority): Promise<number>
   /** Those that were revoked are among them. */
   list(): Promise<Array<NativeCertificate>>
 }
@@ -76,8 +80,11 @@ export declare class NativeAuthority {
 export declare class NativeCoordinator {
   /** `wake` is called when there is something to take. */
   constructor(wake: () => unknown)
-  /** An empty certificate: a throw-away authority. An empty `data_dir`: in memory. An empty `http`: none. */
-  start(request: number, listen: string, certificate: string, privateKey: string, ca: string, dataDir: string, agentTimeoutMs: number, taskTimeoutMs: number, maxAttempts: number, maxQueued: number, maxAgents: number, maxMessageBytes: number, resultRetentionMs: number, maxRetainedBytes: number, http: string, log: boolean): void
+  /**
+   * An empty certificate: an identity of `authority`, or of a throw-away one. An empty `data_dir`: in memory. An empty
+   * `enroll_listen`, `http`: none.
+   */
+  start(request: number, listen: string, certificate: string, privateKey: string, ca: string, authority: NativeAuthority | undefined | null, keepsIdentity: boolean, enrollListen: string, dataDir: string, agentTimeoutMs: number, taskTimeoutMs: number, maxAttempts: number, maxQueued: number, maxAgents: number, maxMessageBytes: number, resultRetentionMs: number, maxRetainedBytes: number, http: string, log: boolean): void
   /** Everything that has happened since the last call, up to a batch. */
   take(): Buffer | null
   /** Certificate, private key and CA. */
@@ -105,12 +112,37 @@ export declare class NativeCoordinator {
   stats(): string
   metrics(): string
   rotateIdentity(certificate: string, privateKey: string, ca: string): void
+  /** The answer to a renewed identity. */
+  identityKept(token: number, error?: string | undefined | null): void
   revoke(request: number, agentId: string, reason: string): void
   drain(request: number, timeoutMs: number): void
   /** Closes it; the answer comes when its socket, threads and store are gone. */
   close(request: number): void
   /** After the last answer: JavaScript is not called any more. */
   release(): void
+}
+
+/** An open keyring. */
+export declare class NativeKeyring {
+  get currentKeyId(): string
+  keys(): Array<NativeKey>
+  generate(): Promise<string>
+  export(keyId: string, passphrase: Uint8Array): Promise<Uint8Array>
+  install(exported: Uint8Array, passphrase: Uint8Array): Promise<string>
+  use(keyId: string): Promise<void>
+  rotate(): Promise<string>
+  retire(keyId: string): Promise<void>
+  remove(keyId: string): Promise<void>
+  /** `out` is longer than `plaintext` by the overhead. */
+  seal(plaintext: Uint8Array, context: string, out: Uint8Array): void
+  /** `out` is shorter than `sealed` by the overhead. */
+  open(sealed: Uint8Array, context: string, out: Uint8Array): void
+  /** `out` has room for the values, 8 bytes each, and the overhead. */
+  sealSeries(values: Float64Array, context: string, out: Uint8Array): void
+  /** `out` has room for as many values as fit into `sealed` without the overhead. */
+  openSeries(sealed: Uint8Array, context: string, out: Float64Array): void
+  /** `null`: it is sealed with the current key already. */
+  reseal(sealed: Uint8Array, context: string): Uint8Array | null
 }
 
 export declare class NativeLibrary {
@@ -243,6 +275,14 @@ export interface NativeIdentity {
   notAfter: number
 }
 
+/** A key, without what is secret of it. */
+export interface NativeKey {
+  id: string
+  state: string
+  /** In milliseconds since the Unix epoch. */
+  createdAt: number
+}
+
 /** The nearest candidates as two arrays: a hundred thousand objects would take the JavaScript thread a while to make. */
 export interface NearestCandidates {
   indices: Float64Array
@@ -251,6 +291,8 @@ export interface NearestCandidates {
 
 /** `valid_days` is 0 for the usual. */
 export declare function openAuthority(directory: string, name: string | undefined | null, validDays: number, passphrase?: Uint8Array | undefined | null): Promise<NativeAuthority>
+
+export declare function openKeyring(path: string, passphrase?: Uint8Array | undefined | null): Promise<NativeKeyring>
 
 /** For the package's own tests, unreachable through the public entry points: panics in a synchronous call. */
 export declare function panicForTest(): void
@@ -275,7 +317,7 @@ export interface PatternTexts {
   meta: Array<string | undefined | null>
 }
 
-export declare function readLibrary(path: string): Promise<LibraryReader>
+export declare function readLibrary(path: string, keyring?: NativeKeyring | undefined | null): Promise<LibraryReader>
 
 /** A centre as JavaScript sees it. */
 export interface SeriesCenter {

@@ -660,15 +660,18 @@ export type Role = 'coordinator' | 'agent' | 'peer'
 
 /**
  * What an identity may do, kept by the authority and not in the certificate. A list that is omitted allows everything of
- * the role; an empty one allows nothing. Coordinators of this version do not ask the authority yet: grants are kept and
- * listed, and nothing is refused by them.
+ * the role; an empty one allows nothing. A coordinator that was given the authority asks at every frame; one without has no
+ * register to ask, and refuses nothing. Names are compared exactly. A renewed identity keeps its grants.
  */
 export interface Grants {
-  /** As what an agent may register. */
+  /** As what an agent may register; another type is refused at `connect` with FORBIDDEN. */
   agentTypes?: string[]
-  /** Which kinds of task it may be given. */
+  /**
+   * Which kinds of task it may be given, also of those that are built in. Tasks of other kinds go to other agents. With
+   * 'dtw.matrix', 'lcs.matrix' or 'library.search' it takes its part in `dtwMatrix`, `lcsMatrix` or `distribute`.
+   */
   kinds?: string[]
-  /** To which topics it may publish and subscribe. */
+  /** To which topics it may publish (else FORBIDDEN) and subscribe (else a process warning, and no messages). */
   topics?: string[]
   /** Which databases it may replicate. */
   databases?: string[]
@@ -750,8 +753,9 @@ export class CertificateAuthority {
 
   /**
    * Takes back one certificate by its serial number, or all certificates of a member by its id; those that the member is
-   * issued later are not concerned. A coordinator of this version does not look at this list: `Coordinator.revoke` is what
-   * drops an agent and keeps it out. What is revoked already keeps its time and its reason.
+   * issued later are not concerned. Coordinators that were given this authority, in whatever process, drop the member within
+   * a second and refuse it; `Coordinator.revoke` refuses an id for ever. What is revoked already keeps its time and its
+   * reason.
    *
    * @throws (rejects) MidstreamerError NOT_FOUND when nothing was issued under this name, INVALID_ARGUMENT (also for a
    * reason of more than 1,024 bytes), FORBIDDEN, CORRUPT, STORE
@@ -763,6 +767,15 @@ export class CertificateAuthority {
 
   /** What was issued, in order, also by other processes. Certificates that ended more than 400 days ago are forgotten. */
   list(): Promise<IssuedCertificate[]>
+
+  /**
+   * For the change from one root to the next: enters what the predecessor issued and took back into this register, so that
+   * its certificates keep their grants and can be revoked here. May be repeated. Resolves with how many entries were new or
+   * have changed. The steps around it are in docs/security.md.
+   *
+   * @throws (rejects) MidstreamerError INVALID_ARGUMENT for the authority of another swarm, FORBIDDEN, CORRUPT, STORE
+   */
+  adopt(predecessor: CertificateAuthority): Promise<number>
 }
 
 // -------------------------------------------------------------------------------------------- swarm
@@ -773,13 +786,22 @@ export interface CoordinatorOptions {
   /** Endpoint for join tokens. With a later version; now INVALID_ARGUMENT. */
   enrollListen?: string
   /**
-   * Who the coordinator is, with role 'coordinator'. Omit for a throw-away authority that lives as long as the
-   * coordinator (development, tests): `developmentIdentity(id)` then issues agents. TLS is mutual in both cases.
+   * Who the coordinator is, with role 'coordinator'. Omit it beside an `authority`, and the coordinator has itself issued an
+   * identity with the id 'coordinator'. Omit both for a throw-away authority that lives as long as the coordinator
+   * (development, tests): `developmentIdentity(id)` then issues agents. TLS is mutual in all cases.
    */
   identity?: Identity
-  /** For join tokens and renewal. With a later version; now INVALID_ARGUMENT. */
+  /**
+   * The authority that issued the identity and those of the agents. With it the coordinator enforces grants, sees
+   * revocations that any process makes within a second, refuses certificates that are not in the register, renews the
+   * identities of its agents and its own around half of their lives (to 24 hours each), and makes join tokens. Without it
+   * identities last as long as they were issued for.
+   */
   authority?: CertificateAuthority
-  /** Awaited when the identity was renewed. With a later version; now INVALID_ARGUMENT. */
+  /**
+   * Awaited when the coordinator's own identity was renewed, before the old key is dropped: store it where the next start
+   * finds it. When it rejects, the old identity is used on and the new one is offered again. Needs an `authority`.
+   */
   onIdentity?: (identity: Identity) => Promise<void>
   /** Directory of the durable task queue; made when it is missing, and used by one coordinator at a time. Omit: in memory only. */
   dataDir?: string
@@ -1024,9 +1046,15 @@ export class Coordinator {
   on(event: 'taskFailed' | 'taskRetried', listener: (task: { taskId: string; kind: string; attempts: number; error: string }) => void): this
   off(event: string, listener: (...args: never[]) => void): this
 
-  /** Drops the agent now and refuses it from now on. STORE when that could not be kept. */
+  /**
+   * Drops the agent now and refuses its id from now on, whatever certificate it shows; with an `authority` its certificates
+   * are revoked there as well. STORE when that could not be kept.
+   */
   revoke(agentId: string, reason?: string): Promise<void>
-  /** New handshakes use the identity, live connections stay. FORBIDDEN without an identity of its own. */
+  /**
+   * New handshakes use the identity, live connections stay. Of the same id, with role 'coordinator'; with an `authority` its
+   * certificate has to be in `ca` (INVALID_ARGUMENT). FORBIDDEN with a throw-away authority.
+   */
   rotateIdentity(identity: Identity): Promise<void>
 
   /**
@@ -1102,7 +1130,12 @@ export interface AgentOptions {
   address: string | string[]
   /** Who the agent is; its id comes from the certificate. */
   identity: Identity
-  /** Awaited when the identity was renewed. With a later version; now INVALID_ARGUMENT. */
+  /**
+   * Awaited when the coordinator has renewed the identity, around half of its life and over the connection, before the old
+   * key is dropped: store all three texts where the next start finds them. When it rejects, the process is warned, the old
+   * identity is used on, and the new one is offered again. Without it the new identity is used for as long as the process
+   * lives. Coordinators without an authority renew nothing: then the agent ends with its certificate (UNAUTHENTICATED).
+   */
   onIdentity?: (identity: Identity) => Promise<void>
   /** What the agent is for. Default 'worker'. */
   type?: 'pattern-matcher' | 'strategy-correlator' | 'feature-engineer' | 'neural-trainer' | 'reasoning-bank' | 'worker' | (string & {})

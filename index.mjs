@@ -26,6 +26,7 @@ export const {
   medoids,
   subsequenceSearch,
   CertificateAuthority,
+  Keyring,
   Coordinator,
   Agent,
   version,

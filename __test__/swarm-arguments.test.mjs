@@ -14,8 +14,8 @@ test('Coordinator.start', async () => {
     [{ onLog: 1 }, 'onLog'], [{ identity: {} }, 'identity.certificate'], [{ identity: 'pem' }, 'identity'],
     [{ identity: { certificate: '-----BEGIN X', privateKey: 'secret', ca: '' } }, 'identity.privateKey'],
     [{ identity: { certificate: '-----BEGIN X', privateKey: '-----BEGIN X', ca: '-----BEGIN X' } }, 'identity'],
-    [{ enrollListen: '127.0.0.1:0' }, 'enrollListen', 'later version'], [{ authority: {} }, 'authority', 'later version'],
-    [{ onIdentity() {} }, 'onIdentity', 'later version'],
+    [{ enrollListen: '127.0.0.1:0' }, 'enrollListen', 'later version'], [{ authority: {} }, 'authority', 'CertificateAuthority'],
+    [{ onIdentity: 1 }, 'onIdentity'],
   ]) await rejects(() => Coordinator.start(options), 'INVALID_ARGUMENT', ...texts)
   throws(() => new Coordinator(), 'INVALID_ARGUMENT', 'Coordinator.start')
   throws(() => new Agent(), 'INVALID_ARGUMENT', 'Agent.connect')
@@ -73,7 +73,7 @@ test('Agent.connect', async (t) => {
     [{ ...good, handlers: [] }, 'handlers'], [{ ...good, handlers: { dtw() {} } }, 'dtw', 'built in'], [{ ...good, concurrency: 0 }, 'concurrency'],
     [{ ...good, metadata: { a: 1 } }, 'metadata["a"]'], [{ ...good, capabilities: [1] }, 'capabilities[0]'], [{ ...good, type: '' }, 'type'],
     [{ ...good, connectTimeoutMs: 0 }, 'connectTimeoutMs'], [{ ...good, fallback: 'websocket' }, 'fallback', 'later version'],
-    [{ ...good, fallback: 'carrier pigeon' }, 'fallback'], [{ ...good, onIdentity() {} }, 'onIdentity', 'later version'],
+    [{ ...good, fallback: 'carrier pigeon' }, 'fallback'], [{ ...good, onIdentity: 1 }, 'onIdentity'],
     [{ ...good, signal: {} }, 'signal'], [{ ...good, identity: { ...identity, ca: undefined } }, 'identity.ca'],
     [{ ...good, identity: { ...identity, privateKey: (await c.developmentIdentity('b')).privateKey } }, 'privateKey'],
   ]) await rejects(() => Agent.connect(options), 'INVALID_ARGUMENT', ...texts)

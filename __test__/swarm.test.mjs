@@ -153,7 +153,7 @@ test('the same idempotency key is one task; with another payload it is a mismatc
   assert.equal(first.idempotencyKey, 'k')
   assert.deepEqual(await c.enqueue(task), { taskId: first.taskId, deduplicated: true })
   assert.equal((await c.result('k')).value, 1)
-  await rejects(() => c.submit({ ...task, payload: { a: 2 } }), 'IDEMPOTENCY_MISMATCH')
+  await rejects(() => c.submit({ ...task, payload: { a: 2 } }), 'IDEMPOTENCY_MISMATCH', task.idempotencyKey)
   await rejects(() => c.submit({ ...task, kind: 'fail' }), 'IDEMPOTENCY_MISMATCH')
   // A failure is an outcome too.
   for (let k = 0; k < 2; k++) await rejects(() => c.submit({ kind: 'fail', idempotencyKey: 'f' }), 'TASK_FAILED')
@@ -287,7 +287,7 @@ test('OVERLOADED when the queue is full', async (t) => {
   const c = await coordinator(t, { maxQueued: 2 })
   await c.enqueue({ kind: 'x' })
   await c.enqueue({ kind: 'x' })
-  await rejects(() => c.enqueue({ kind: 'x' }), 'OVERLOADED')
+  await rejects(() => c.enqueue({ kind: 'x' }), 'OVERLOADED', 'maxQueued')
   assert.equal(c.stats().queued, 2)
 })
 

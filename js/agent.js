@@ -9,7 +9,7 @@ const { encode, decode } = require('./payload.js')
 const { aborted, throwIfAborted, watch, unwatch } = require('./task.js')
 const { failure, invalid, isArray, show } = require('./errors.js')
 const { readOptions, checksOf, abortSignal, callback } = require('./options.js')
-const { name, names, address, identity, amount, small, later, recordOf, checkDescription, text } = require('./swarm-options.js')
+const { name, names, address, identity, amount, small, recordOf, checkDescription, text } = require('./swarm-options.js')
 
 /** Kinds that every agent runs natively. */
 const BUILT_IN = new Set(['dtw', 'dtw.nearest', 'dtw.matrix', 'lcs', 'lcs.matrix', 'library.search'])
@@ -64,11 +64,11 @@ const CONNECT = checksOf({
   connectTimeoutMs: small,
   signal: abortSignal,
   fallback,
-  onIdentity: later('identities are renewed in a later version; until then issue one that lasts'),
+  onIdentity: callback,
 })
 const CONNECT_DEFAULTS = Object.freeze({
   address: undefined, identity: undefined, type: 'worker', capabilities: Object.freeze([]), metadata: Object.freeze({}), concurrency: 16,
-  handlers: Object.freeze({}), connectTimeoutMs: 30_000, signal: undefined,
+  handlers: Object.freeze({}), connectTimeoutMs: 30_000, signal: undefined, onIdentity: undefined,
 })
 const DRAIN = checksOf({ timeoutMs: amount })
 const NO_TIMEOUT = Object.freeze({ timeoutMs: -1 })
@@ -87,6 +87,7 @@ class Agent {
   #closing
   #final = false
   #connected = false
+  #onIdentity
   #id
 
   constructor(inside) {
@@ -122,12 +123,13 @@ class Agent {
     const { signal, handlers } = options
     const [certificate, privateKey, ca] = options.identity
     this.#kinds = new Set(kinds)
+    this.#onIdentity = options.onIdentity
     for (const kind of kinds) this.#work.handlers.set(kind, handlers[kind])
     const abort = () => this.#inbox.native.abort()
     if (signal !== undefined) watch(signal, this, abort)
     try {
       const connected = this.#inbox.ask((native, request) => native.connect(
-        request, options.address, certificate, privateKey, ca, options.type, options.capabilities, Object.entries(options.metadata).flat(),
+        request, options.address, certificate, privateKey, ca, this.#onIdentity !== undefined, options.type, options.capabilities, Object.entries(options.metadata).flat(),
         options.concurrency, kinds, options.connectTimeoutMs,
       ))
       if (signal?.aborted) abort()
@@ -227,6 +229,7 @@ class Agent {
   #deliver(type, token, header, payload) {
     switch (type) {
       case RECORD.work: return this.#work.start(token, header, payload)
+      case RECORD.identity: return void this.#inbox.keep(token, header, this.#onIdentity)
       case RECORD.stop: return this.#work.stop(token, header)
       case RECORD.message: return this.#topics.deliver(header, payload)
       case RECORD.connected:
@@ -234,6 +237,9 @@ class Agent {
         if (this.#connected) this.#events.emit('connected', this, header)
         return
       case RECORD.disconnected: return this.#events.emit('disconnected', this, header)
+      case RECORD.subscriptionRefused:
+        process.emitWarning(`agent ${show(this.#id ?? '')} gets no messages on the topic ${show(header.topic)}: ${header.code}, ${header.reason}`, 'MidstreamerWarning')
+        return
       case RECORD.adapt: return this.#events.emit('adapt', this, { command: header.command, payload: decode(payload) })
       case RECORD.closed:
         // After close() its own answer says so, when everything is gone.

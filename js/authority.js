@@ -5,6 +5,7 @@ const path = require('node:path')
 const native = require('./native.js')
 const { fromNative, invalid, isArray, show } = require('./errors.js')
 const { readOptions, checksOf, oneOf, count } = require('./options.js')
+const { passphrase, isWellFormed } = require('./passphrase.js')
 
 const ROLES = ['coordinator', 'agent', 'peer']
 
@@ -20,24 +21,12 @@ function segment(longest) {
 const swarmName = segment(64)
 const memberId = segment(128)
 
-/** Half of a surrogate pair: UTF-8 has no form for it. */
-const ILL_FORMED = /\p{Surrogate}/u
-
-/** A private copy of the bytes. The value is secret: no message shows it. */
-function passphrase(name, value) {
-  const isText = typeof value === 'string'
-  if (!isText && !(value instanceof Uint8Array)) throw invalid(`${name} must be a string or a Uint8Array, got a value of type ${typeof value}`)
-  if (value.length === 0) throw invalid(`${name} is empty`)
-  if (isText && ILL_FORMED.test(value)) throw invalid(`${name} is not well-formed Unicode`)
-  return isText ? Buffer.from(value, 'utf8') : Uint8Array.from(value)
-}
-
 function texts(name, value) {
   if (!isArray(value)) throw invalid(`${name} must be an array of strings, got ${show(value)}`)
   const copy = Array.from(value)
   copy.forEach((item, index) => {
     if (typeof item !== 'string' || item === '') throw invalid(`${name}[${index}] must be a string that is not empty, got ${show(item)}`)
-    if (ILL_FORMED.test(item)) throw invalid(`${name}[${index}] is not well-formed Unicode: ${show(item)}`)
+    if (!isWellFormed(item)) throw invalid(`${name}[${index}] is not well-formed Unicode: ${show(item)}`)
   })
   return copy
 }
@@ -90,9 +79,13 @@ class CertificateAuthority {
     }
   }
 
+  static #nativeOf(value) {
+    return typeof value === 'object' && value !== null && #native in value ? value.#native : undefined
+  }
+
   /** The authority of the addon; undefined for what is no CertificateAuthority. */
   static native(value) {
-    return typeof value === 'object' && value !== null && #native in value ? value.#native : undefined
+    return CertificateAuthority.#nativeOf(value)
   }
 
   get certificate() {
@@ -120,9 +113,19 @@ class CertificateAuthority {
   async revoke(idOrSerial, reason) {
     if (typeof idOrSerial !== 'string' || idOrSerial === '') throw invalid(`idOrSerial must be an id or a serial number, got ${show(idOrSerial)}`)
     if (reason !== undefined && typeof reason !== 'string') throw invalid(`reason must be a string, got ${show(reason)}`)
-    if (reason !== undefined && ILL_FORMED.test(reason)) throw invalid(`reason is not well-formed Unicode: ${show(reason)}`)
+    if (reason !== undefined && !isWellFormed(reason)) throw invalid(`reason is not well-formed Unicode: ${show(reason)}`)
     try {
       await this.#native.revoke(idOrSerial, reason)
+    } catch (error) {
+      throw fromNative(error)
+    }
+  }
+
+  async adopt(predecessor) {
+    const before = CertificateAuthority.#nativeOf(predecessor)
+    if (before === undefined) throw invalid(`predecessor must be a CertificateAuthority, got ${show(predecessor)}`)
+    try {
+      return await this.#native.adopt(before)
     } catch (error) {
       throw fromNative(error)
     }

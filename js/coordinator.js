@@ -10,6 +10,7 @@ const { encode } = require('./payload.js')
 const { throwIfAborted } = require('./task.js')
 const { failure, invalid, show } = require('./errors.js')
 const { readOptions, checksOf, abortSignal, callback, count } = require('./options.js')
+const { nativeAuthority } = require('./authority.js')
 const { name, key, names, address, identity, directory, amount, small, later, recordOf, text } = require('./swarm-options.js')
 
 const ENROLMENT = 'join tokens and renewal come with a later version; give `identity` instead, from CertificateAuthority.issue()'
@@ -33,6 +34,13 @@ function priority(what, value) {
   throw invalid(`${what} must be an integer from 0 to 9, got ${show(value)}`)
 }
 
+/** The authority of the addon behind one of ours. */
+function authority(what, value) {
+  const opened = nativeAuthority(value)
+  if (opened === undefined) throw invalid(`${what} must be a CertificateAuthority, got ${show(value)}`)
+  return opened
+}
+
 const START = checksOf({
   listen: address,
   identity,
@@ -48,12 +56,12 @@ const START = checksOf({
   http: address,
   onLog: callback,
   enrollListen: later(ENROLMENT),
-  authority: later(ENROLMENT),
-  onIdentity: later(ENROLMENT),
+  authority,
+  onIdentity: callback,
 })
 // -1 crosses for "what the native side has".
 const START_DEFAULTS = Object.freeze({
-  listen: '127.0.0.1:0', identity: ['', '', ''], dataDir: '', agentTimeoutMs: -1, taskTimeoutMs: -1, maxAttempts: -1, maxQueued: -1,
+  listen: '127.0.0.1:0', identity: ['', '', ''], authority: undefined, onIdentity: undefined, enrollListen: '', dataDir: '', agentTimeoutMs: -1, taskTimeoutMs: -1, maxAttempts: -1, maxQueued: -1,
   maxAgents: -1, maxMessageBytes: -1, resultRetentionMs: -1, maxRetainedBytes: -1, http: '',
 })
 const JOIN = checksOf({ ttlMs: amount, uses: small, grants: recordOf(names) })
@@ -96,6 +104,7 @@ class Coordinator {
   #events = new Events('a Coordinator', EVENTS)
   #topics
   #onLog
+  #onIdentity
   #closing
   #id
   #address
@@ -117,9 +126,10 @@ class Coordinator {
   async #start(options) {
     const [certificate, privateKey, ca] = options.identity
     this.#onLog = options.onLog
+    this.#onIdentity = options.onIdentity
     try {
       const { id, address, httpAddress } = await this.#inbox.ask((native, request) => native.start(
-        request, options.listen, certificate, privateKey, ca, options.dataDir, options.agentTimeoutMs, options.taskTimeoutMs,
+        request, options.listen, certificate, privateKey, ca, options.authority, this.#onIdentity !== undefined, options.enrollListen, options.dataDir, options.agentTimeoutMs, options.taskTimeoutMs,
         options.maxAttempts, options.maxQueued, options.maxAgents, options.maxMessageBytes, options.resultRetentionMs,
         options.maxRetainedBytes, options.http, this.#onLog !== undefined,
       ))
@@ -293,6 +303,7 @@ class Coordinator {
       case RECORD.agentLeft: return this.#events.emit('agentLeft', this, header)
       case RECORD.taskFailed: return this.#events.emit('taskFailed', this, header)
       case RECORD.taskRetried: return this.#events.emit('taskRetried', this, header)
+      case RECORD.identity: return void this.#inbox.keep(token, header, this.#onIdentity)
       case RECORD.log: return this.#onLog(header)
       default: throw failure('INTERNAL', `unknown record ${type}`)
     }

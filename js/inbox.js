@@ -2,15 +2,15 @@
 // What comes back from the native side of a coordinator or an agent. Requests go in as calls with a number; answers and
 // events come in batches, one for each turn of the event loop. The layout of a batch is in src/node/swarm/outbox.rs.
 
-const { MidstreamerError, failure, fromNative } = require('./errors.js')
+const { MidstreamerError, failure, fromNative, show } = require('./errors.js')
 const { decode } = require('./payload.js')
 const { aborted, watch, unwatch } = require('./task.js')
 
 /** Types of records, as in src/node/swarm/outbox.rs. */
 const RECORD = Object.freeze({
-  more: 0, settled: 1, value: 2, failed: 3, message: 4, log: 5,
+  more: 0, settled: 1, value: 2, failed: 3, message: 4, log: 5, identity: 6,
   agentJoined: 16, agentLeft: 17, taskFailed: 18, taskRetried: 19,
-  work: 32, stop: 33, connected: 34, disconnected: 35, closed: 36, adapt: 37,
+  work: 32, stop: 33, connected: 34, disconnected: 35, closed: 36, adapt: 37, subscriptionRefused: 38,
 })
 
 const FIXED_BYTES = 24
@@ -144,6 +144,18 @@ class Inbox {
     this.pending.delete(request)
     resolve(settled)
     return true
+  }
+
+  /** Has the caller keep a renewed identity, and tells how that ended: until then the old one is used. */
+  async keep(token, identity, onIdentity) {
+    let reason
+    try {
+      await onIdentity(identity)
+    } catch (error) {
+      reason = `onIdentity failed: ${error?.message ?? show(error)}`
+      process.emitWarning(`${reason}. The ${this.what} keeps its old identity and asks again.`, 'MidstreamerWarning')
+    }
+    if (!this.released) this.native.identityKept(token, reason)
   }
 
   /** Nothing comes any more: whoever still waits hears that it is closed, and the process may end. */

@@ -6,6 +6,7 @@ const { setImmediate: nextTurn } = require('node:timers/promises')
 const native = require('./native.js')
 const { failure, fromNative, invalid, show } = require('./errors.js')
 const { readOptions, checksOf } = require('./options.js')
+const { nativeKeyring } = require('./keyring.js')
 const { allocate, toSeries } = require('./series.js')
 const { toJson } = require('./json.js')
 const {
@@ -14,8 +15,10 @@ const {
 const { run, throwIfAborted } = require('./task.js')
 
 const FILE = checksOf({
-  keyring(name) {
-    throw invalid(`${name}: sealed files are not supported yet`)
+  keyring(name, value) {
+    const keyring = nativeKeyring(value)
+    if (keyring === undefined) throw invalid(`${name} must be a Keyring, from Keyring.open(), got ${show(value)}`)
+    return keyring
   },
 })
 
@@ -276,7 +279,7 @@ class PatternLibrary {
   }
 
   async save(path, options) {
-    readOptions(options, FILE, {}, 'PatternLibrary.save')
+    const { keyring } = readOptions(options, FILE, {}, 'PatternLibrary.save')
     const target = filePath('path', path)
     // Everything that is saved is held from here on: entries and meta never change.
     const entries = Array.from(this.#byId.values())
@@ -287,7 +290,7 @@ class PatternLibrary {
           const slice = entries.slice(start, end)
           writer.append(slice.map(({ id }) => id), slice.map(formatMeta))
         })
-        await writer.write(target)
+        await writer.write(target, keyring)
       })
     } catch (error) {
       throw fromNative(error)
@@ -295,10 +298,10 @@ class PatternLibrary {
   }
 
   static async load(path, options) {
-    readOptions(options, FILE, {}, 'PatternLibrary.load')
+    const { keyring } = readOptions(options, FILE, {}, 'PatternLibrary.load')
     const source = filePath('path', path)
     try {
-      const reader = await native.readLibrary(source)
+      const reader = await native.readLibrary(source, keyring)
       const [length, channels, window, metric, normalize, size] = reader.shape()
       const library = new PatternLibrary({
         length, channels, window: window < 0 ? undefined : window, metric: METRICS[metric], normalize: NORMALIZATIONS[normalize],

@@ -107,6 +107,7 @@ fn serve(address: String) -> io::Result<()> {
         concurrency: slots.unwrap_or(64),
         kinds: vec![KIND.to_owned()],
         connect_timeout_ms: 10_000,
+        on_identity: None,
     };
     let agent = Arc::new(OnceLock::new());
     let handler = Arc::new(Echoing(agent.clone()));

@@ -6,6 +6,7 @@ use crate::security::{
     AuthorityError, AuthorityOptions, CertificateAuthority, Grants, IssueRequest, Issued, IssuedIdentity,
     Role,
 };
+use crate::swarm::SwarmCode;
 use napi::bindgen_prelude::PromiseRaw;
 use napi::{Env, Error};
 use napi_derive::napi;
@@ -129,6 +130,18 @@ impl NativeAuthority {
         )
     }
 
+    /// How many entries were new or have changed.
+    #[napi(catch_unwind, ts_return_type = "Promise<number>")]
+    pub fn adopt<'env>(
+        &self,
+        env: &'env Env,
+        predecessor: &NativeAuthority,
+    ) -> Result<PromiseRaw<'env, f64>, Error<Code>> {
+        let (authority, predecessor) = (self.0.clone(), predecessor.0.clone());
+        let adopt = move || authority.adopt(&predecessor).map_err(code);
+        fallible_promise(env, adopt, |changed| changed as f64)
+    }
+
     /// Those that were revoked are among them.
     #[napi(catch_unwind, ts_return_type = "Promise<Array<NativeCertificate>>")]
     pub fn list<'env>(
@@ -154,13 +167,15 @@ impl From<Issued> for NativeCertificate {
 
 fn code(error: AuthorityError) -> Error<Code> {
     let code = match error {
-        AuthorityError::Invalid { .. } => Code::InvalidArgument,
+        AuthorityError::Invalid { .. } | AuthorityError::Request(_) => Code::InvalidArgument,
         AuthorityError::Permissions { .. } => Code::Forbidden,
         AuthorityError::Passphrase { .. } => Code::Decrypt,
         AuthorityError::Corrupt { .. } => Code::Corrupt,
         AuthorityError::Io { .. } | AuthorityError::Busy { .. } => Code::Store,
         AuthorityError::Unknown(_) => Code::NotFound,
+        AuthorityError::Revoked(_) => Code::Forbidden,
         AuthorityError::Expired => Code::Expired,
+        AuthorityError::TooManyTokens { .. } => Code::Swarm(SwarmCode::Overloaded),
         AuthorityError::Crypto(_) => Code::Internal,
     };
     Error::new(code, error.to_string())

@@ -2,6 +2,7 @@
 //! of them do not hold up the event loop, and what takes long happens on the thread pool.
 
 use super::errors::{Code, invalid};
+use super::keyring::{self, NativeKeyring};
 use super::library::{NativeLibrary, library};
 use super::task::fallible_promise;
 use crate::search::library::file::{self, FileError, Saved};
@@ -28,9 +29,15 @@ impl LibraryWriter {
         self.meta.extend(meta);
     }
 
-    /// Writes the file. Once.
+    /// Writes the file, sealed when there is a keyring. Once.
     #[napi(catch_unwind, ts_return_type = "Promise<void>")]
-    pub fn write<'env>(&mut self, env: &'env Env, path: String) -> Result<PromiseRaw<'env, ()>, Error<Code>> {
+    pub fn write<'env>(
+        &mut self,
+        env: &'env Env,
+        path: String,
+        keyring: Option<&NativeKeyring>,
+    ) -> Result<PromiseRaw<'env, ()>, Error<Code>> {
+        let keyring = keyring.map(|keyring| keyring.0.clone());
         let snapshot = self.snapshot.take().ok_or_else(|| invalid("the library was written already"))?;
         let (ids, meta) = (std::mem::take(&mut self.ids), std::mem::take(&mut self.meta));
         let write = move || {
@@ -42,7 +49,10 @@ impl LibraryWriter {
             snapshot.rows().for_each(|row| values.extend_from_slice(row));
             drop(snapshot);
             let saved = Saved { length: steps, channels, window, metric, normalize, ids, meta, values };
-            file::write(&PathBuf::from(path), &saved)
+            match keyring {
+                Some(keyring) => file::write_sealed(&PathBuf::from(path), &saved, &keyring),
+                None => file::write(&PathBuf::from(path), &saved),
+            }
         };
         fallible_promise(env, move || write().map_err(code), |()| ())
     }
@@ -66,12 +76,17 @@ pub struct PatternTexts {
 }
 
 #[napi(catch_unwind, ts_return_type = "Promise<LibraryReader>")]
-pub fn read_library(env: &Env, path: String) -> Result<PromiseRaw<'_, LibraryReader>, Error<Code>> {
-    fallible_promise(
-        env,
-        move || file::read(&PathBuf::from(path)).map_err(code),
-        |saved| LibraryReader(Some(saved)),
-    )
+pub fn read_library<'env>(
+    env: &'env Env,
+    path: String,
+    keyring: Option<&NativeKeyring>,
+) -> Result<PromiseRaw<'env, LibraryReader>, Error<Code>> {
+    let keyring = keyring.map(|keyring| keyring.0.clone());
+    let read = move || match keyring {
+        Some(keyring) => file::read_sealed(&PathBuf::from(path), &keyring).map_err(code),
+        None => file::read(&PathBuf::from(path)).map_err(code),
+    };
+    fallible_promise(env, read, |saved| LibraryReader(Some(saved)))
 }
 
 #[napi]
@@ -139,6 +154,8 @@ fn code(error: FileError) -> Error<Code> {
         FileError::Schema { .. } | FileError::Features { .. } => Code::Schema,
         FileError::Invalid { .. } => Code::InvalidArgument,
         FileError::OutOfMemory { .. } => Code::TooLarge,
+        FileError::Sealed => Code::Decrypt,
+        FileError::Keyring(error) => return keyring::code(error),
     };
     Error::new(code, error.to_string())
 }

@@ -22,6 +22,7 @@
 //! | [`swarm`] | coordinators and agents |
 //! | [`cluster`] | neighbours, centres and representatives of many series |
 //! | [`authority`] | certificate authorities |
+//! | [`keyring`] | keyrings, and what is sealed with them |
 //! | [`diagnostics`] | `version` and the test hooks |
 
 // What a reader needs is documented in index.d.ts; the macro makes more items than are written here, and it needs
@@ -37,6 +38,7 @@ mod diagnostics;
 mod dtw;
 mod elastic;
 mod errors;
+mod keyring;
 mod library;
 mod library_file;
 mod subsequence;

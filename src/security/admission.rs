@@ -140,6 +140,13 @@ impl Revocations {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(list);
     }
 
+    /// Refuses exactly these certificates from now on; the list of members stays.
+    pub fn replace_serials(&self, serials: impl IntoIterator<Item = Serial>) {
+        let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let ids = list.ids.clone();
+        *list = Arc::new(Refused { serials: serials.into_iter().collect(), ids });
+    }
+
     /// Refuses a member from now on, in addition to what is refused already.
     pub fn refuse_id(&self, id: &str) {
         let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -148,10 +155,15 @@ impl Revocations {
         *list = Arc::new(Refused { serials: list.serials.clone(), ids });
     }
 
+    /// Whether any of these certificates of a member is refused, or the member itself.
+    pub fn contains_any<'a>(&self, id: &str, serials: impl IntoIterator<Item = &'a Serial>) -> bool {
+        let list = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        list.ids.contains(id) || serials.into_iter().any(|serial| list.serials.contains(serial))
+    }
+
     /// Whether this peer is refused. Also for connections that are open when the list changes.
     pub fn contains(&self, peer: &Peer) -> bool {
-        let list = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        list.serials.contains(&peer.serial) || list.ids.contains(peer.name.id())
+        self.contains_any(peer.name.id(), [&peer.serial])
     }
 }
 

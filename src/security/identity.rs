@@ -3,8 +3,7 @@
 
 use crate::security::admission::Refusal;
 use crate::security::spiffe::{NameError, PeerName, Role};
-use crate::security::{hex, now_ms, provider};
-use aws_lc_rs::digest::{SHA256, digest};
+use crate::security::{hex, now_ms, provider, sha256};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
@@ -95,6 +94,9 @@ pub enum IdentityError {
     /// Certificate and key do not belong together.
     #[error("privateKey is not the key of the certificate")]
     KeyMismatch,
+    /// No key pair could be made: the system has no randomness.
+    #[error("no key pair could be made")]
+    Key,
     /// The certificate is for something else.
     #[error("certificate: it is for the role {found}, which cannot {needed} here")]
     Role {
@@ -184,6 +186,12 @@ impl Identity {
         &self.peer
     }
 
+    /// Whether an authority, in PEM, is among those that are trusted.
+    pub(crate) fn trusts(&self, authority: &str) -> bool {
+        let own: Vec<_> = CertificateDer::pem_slice_iter(self.ca.as_bytes()).filter_map(Result::ok).collect();
+        CertificateDer::from_pem_slice(authority.as_bytes()).is_ok_and(|authority| own.contains(&authority))
+    }
+
     pub(super) fn roots(&self) -> &Arc<RootCertStore> {
         &self.roots
     }
@@ -205,7 +213,10 @@ impl fmt::Debug for Identity {
     }
 }
 
-fn certificates(part: &'static str, pem: &str) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
+pub(super) fn certificates(
+    part: &'static str,
+    pem: &str,
+) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
     let bad = |problem: &str| IdentityError::Pem { part, problem: problem.to_owned() };
     if pem.len() > LONGEST_PEM {
         return Err(bad("is too long"));
@@ -273,14 +284,12 @@ pub fn peer_of(chain: &[CertificateDer<'_>]) -> Result<Peer, IdentityError> {
     let validity = certificate.validity();
     let millis =
         |seconds: i64| u64::try_from(seconds).map_err(|_| malformed()).map(|s| s.saturating_mul(1000));
-    let mut fingerprint = [0; 32];
-    fingerprint.copy_from_slice(digest(&SHA256, leaf).as_ref());
     Ok(Peer {
         name: uri.parse()?,
         serial: Serial::from_bytes(certificate.raw_serial()),
         not_before: millis(validity.not_before.timestamp())?,
         not_after: millis(validity.not_after.timestamp())?,
-        fingerprint,
+        fingerprint: sha256(leaf),
     })
 }
 

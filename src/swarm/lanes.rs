@@ -5,7 +5,7 @@ use crate::protocol::frame::{self, Decoder, Frame, FrameError, INLINE_PAYLOAD_BY
 use crate::protocol::messages::{Code, FrameKind, Lane};
 use bytes::{Bytes, BytesMut};
 use prost::Message;
-use quinn::{Connection, RecvStream, SendStream, VarInt};
+use quinn::{Connection, ConnectionError, RecvStream, SendStream, VarInt};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -133,7 +133,7 @@ impl Outgoing {
     fn queue(&self, lane: Lane) -> &Queue {
         match lane {
             Lane::Control => &self.0.control,
-            Lane::Task | Lane::Sync => &self.0.tasks,
+            Lane::Task | Lane::Sync | Lane::Enrolment => &self.0.tasks,
         }
     }
 
@@ -270,6 +270,15 @@ async fn send_large(to: &Outgoing, head: Bytes, payload: Bytes) {
         // Dropped sooner, the stream would be reset with its end still on the way.
         drop(stream.stopped().await);
     }
+}
+
+/// Why a connection has ended whose control lane has: where the lane alone has, the rest is of no use, and it is closed. To
+/// close one that the peer has closed would put our words in the place of the peer's.
+pub(super) async fn end_of(connection: &Connection) -> ConnectionError {
+    if connection.close_reason().is_none() {
+        connection.close(VarInt::from_u32(Code::Protocol as u32), b"the control lane ended");
+    }
+    connection.closed().await
 }
 
 /// Frames as they come out of one stream.

@@ -28,6 +28,15 @@ const DURATIONS_MS: &[f64] =
 /// Similarities and scores: 0 to 1.
 const SHARES: &[f64] = &[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0];
 
+/// What does not work at the moment.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Failing {
+    /// The task store refuses to commit.
+    pub(super) store: bool,
+    /// The register of the authority cannot be read.
+    pub(super) register: bool,
+}
+
 /// Everything that a coordinator counts beside its ledger.
 pub(super) struct Metrics {
     registry: Registry,
@@ -47,11 +56,13 @@ pub(super) struct Metrics {
     queue_time: HistogramVec,
     run_time: HistogramVec,
     handshakes: IntCounterVec,
+    knocks: IntCounterVec,
     turned_away: IntCounterVec,
     received: IntCounter,
     sent: IntCounter,
     uptime: IntGauge,
     store_failing: IntGauge,
+    register_failing: IntGauge,
     kinds: Mutex<HashSet<String>>,
 }
 
@@ -142,6 +153,11 @@ impl Metrics {
                 "Connections that did not come about, by reason",
                 "reason",
             )?,
+            knocks: counters(
+                "midstreamer_connection_attempts_total",
+                "Attempts to connect, by what was decided before a handshake was computed",
+                "decision",
+            )?,
             turned_away: counters(
                 "midstreamer_sessions_refused_total",
                 "Connected peers that were turned away, by code",
@@ -151,6 +167,10 @@ impl Metrics {
             sent: counter("midstreamer_sent_bytes_total", "Bytes of frames to agents")?,
             uptime: gauge("midstreamer_uptime_ms", "Since the start")?,
             store_failing: gauge("midstreamer_store_failing", "1 while the task store refuses to commit")?,
+            register_failing: gauge(
+                "midstreamer_register_failing",
+                "1 while the register of the authority cannot be read",
+            )?,
             kinds: Mutex::default(),
             registry,
         })
@@ -159,6 +179,11 @@ impl Metrics {
     /// A certificate that this side refused.
     pub(super) fn refused(&self, refusal: Refusal) {
         self.handshakes.with_label_values(&[refusal.as_str()]).inc();
+    }
+
+    /// What was decided about an attempt to connect.
+    pub(super) fn knocked(&self, decision: &str) {
+        self.knocks.with_label_values(&[decision]).inc();
     }
 
     /// A handshake that failed. One that we ended over a certificate was counted by [`refused`](Self::refused).
@@ -267,7 +292,7 @@ impl Metrics {
     }
 
     /// All of it, with the numbers of this moment.
-    pub(super) fn text(&self, stats: &SwarmStats, store_failing: bool) -> String {
+    pub(super) fn text(&self, stats: &SwarmStats, failing: Failing) -> String {
         let set = |gauge: &IntGauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         set(&self.agents, stats.agents);
         set(&self.queued, stats.queued);
@@ -277,7 +302,8 @@ impl Metrics {
         count(&self.received, stats.bytes_in);
         count(&self.sent, stats.bytes_out);
         set(&self.uptime, stats.uptime_ms);
-        set(&self.store_failing, u64::from(store_failing));
+        set(&self.store_failing, u64::from(failing.store));
+        set(&self.register_failing, u64::from(failing.register));
         let mut text = Vec::new();
         match TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             Ok(()) => String::from_utf8_lossy(&text).into_owned(),

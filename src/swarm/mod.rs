@@ -8,6 +8,7 @@
 //! | `lanes` | the streams of a connection |
 //! | [`logs`] | what is reported, for whoever listens |
 //! | `network` | the threads, sockets and settings of QUIC |
+//! | `renewal` | when an identity is renewed, and who keeps it |
 //! | `metrics`, `http` | numbers for operators, and where they are read |
 //! | `dial_errors` | TLS alerts inside QUIC errors |
 
@@ -23,7 +24,9 @@ pub mod logs;
 mod metrics;
 mod network;
 mod once;
+mod renewal;
 
 pub use agent::Agent;
 pub use coordinator::Coordinator;
 pub use error::{SwarmCode, SwarmError, TaskFailure};
+pub use renewal::{IdentityListener, Kept};

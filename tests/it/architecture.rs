@@ -53,7 +53,7 @@ const LAYERS: &[Layer] = &[
     // The only place for files.
     Layer {
         module: "search::library::file",
-        knows: &["series", "kernels"],
+        knows: &["series", "kernels", "security::keyring"],
         without: &["rayon", "tokio", "napi", "napi_derive", "std::thread", "std::net", "std::time"],
     },
     Layer {
@@ -63,7 +63,17 @@ const LAYERS: &[Layer] = &[
     },
     // State machines: what happens is passed in, and so is the time at which it happens.
     Layer { module: "protocol", knows: &[], without: PROTOCOL_IMPURE },
-    Layer { module: "security", knows: &[], without: &["rayon", "napi", "napi_derive", "std::net", "quinn"] },
+    // Sealed files know of keys, and of nothing else here.
+    Layer {
+        module: "security::keyring",
+        knows: &["security"],
+        without: &["rayon", "tokio", "napi", "napi_derive", "std::net", "std::thread", "quinn", "rustls"],
+    },
+    Layer {
+        module: "security",
+        knows: &["security::keyring"],
+        without: &["rayon", "napi", "napi_derive", "std::net", "quinn"],
+    },
     Layer {
         module: "store",
         knows: &["protocol"],
@@ -78,7 +88,16 @@ const LAYERS: &[Layer] = &[
     // Threads are started through `search` and `swarm`.
     Layer {
         module: "node",
-        knows: &["series", "kernels", "search", "search::library::file", "protocol", "security", "swarm"],
+        knows: &[
+            "series",
+            "kernels",
+            "search",
+            "search::library::file",
+            "protocol",
+            "security",
+            "security::keyring",
+            "swarm",
+        ],
         without: &["rayon", "std::thread"],
     },
 ];

@@ -5,6 +5,7 @@
 
 use crate::value::corpus;
 use bytes::{Bytes, BytesMut};
+use midstreamer::protocol::enrolment::{self, EnrolmentError};
 use midstreamer::protocol::frame::{
     Decoder, Frame, HANDSHAKE_FRAME_BYTES, LANE_FRAME_BYTES, encode, encode_message,
 };
@@ -145,7 +146,18 @@ fn frames() -> Vec<Vec<u8>> {
         framed(FrameKind::Publish, &publish, &[3; 40]),
         framed(FrameKind::PublishAck, &PublishAck { reached: 4, code: 0, message: message() }, &[]),
         framed(FrameKind::Adapt, &Adapt { command: "slower".into() }, &[4; 8]),
+        framed(FrameKind::Enrol, &enrol(), &[]),
+        framed(FrameKind::Enrolled, &Enrolled { certificate: "-----BEGIN".into(), ca: "ca".into() }, &[]),
     ]
+}
+
+fn enrol() -> Enrol {
+    Enrol {
+        token: vec![1; 8].into(),
+        secret: vec![2; 16].into(),
+        agent_id: "agent-7".into(),
+        certificate_request: vec![0x30; 200].into(),
+    }
 }
 
 /// A message that was read, written again, is read as the same.
@@ -181,6 +193,8 @@ fn read_message(frame: &Frame) {
         FrameKind::Publish => message_comes_back::<Publish>(frame),
         FrameKind::PublishAck => message_comes_back::<PublishAck>(frame),
         FrameKind::Adapt => message_comes_back::<Adapt>(frame),
+        FrameKind::Enrol => message_comes_back::<Enrol>(frame),
+        FrameKind::Enrolled => message_comes_back::<Enrolled>(frame),
         other => panic!("{other} is not read here"),
     }
 }
@@ -195,6 +209,31 @@ fn the_corpus_is_valid_and_whole() {
         })
         .collect();
     assert_eq!(kinds, FrameKind::ALL);
+}
+
+#[test]
+fn spoilt_questions_and_answers_of_enrolment() {
+    let mut corpus = frames();
+    corpus.retain(|frame| [0x04, 0xc0, 0xc1].contains(&frame[4]));
+    assert_eq!(corpus.len(), 3);
+    let mut good = 0;
+    let whole = fuzz(|random| {
+        let mut stream = corpus[random.usize(..corpus.len())].clone();
+        spoil(&mut stream, random);
+        if let Ok(question) = enrolment::question(stream.clone().into()) {
+            assert!(
+                question.token.len() == 8 && question.secret.len() == 16 && question.agent_id.len() <= 128
+            );
+            good += 1;
+        }
+        match enrolment::answer(stream.into()) {
+            Err(EnrolmentError::Refused { message, .. }) => {
+                assert!(message.chars().count() <= 300 && !message.contains(char::is_control));
+            }
+            Ok(_) | Err(_) => {}
+        }
+    });
+    assert!(!whole || good > 100, "{good} of them were questions still");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! | [`handshakes`] | come with the wrong certificate, or many at once, or do not finish |
 //! | [`frames`] | send what is no frame, or what has no place |
 //! | [`claims`] | say things that are not so: results, names, capabilities |
+//! | [`renewals`] | ask for certificates, or run under some, that are not theirs |
 //! | [`floods`] | send, open or leave unread too much |
 //! | [`peer`] | what they are made of: a client without manners |
 
@@ -13,6 +14,7 @@ mod floods;
 mod frames;
 mod handshakes;
 mod peer;
+mod renewals;
 
 use crate::live::{PATIENCE, TestAgent, close, close_agent, connect, echo, start, submit, task};
 use midstreamer::security::Identity;

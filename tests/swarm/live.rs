@@ -84,20 +84,32 @@ pub(crate) fn connect(
     kinds: &[&str],
     act: impl Fn(&Agent, Work) + Send + Sync + 'static,
 ) -> Result<TestAgent, SwarmError> {
-    let handler =
-        Acting(Arc::new(Inner { agent: OnceLock::new(), act: Box::new(act), stopped: Mutex::default() }));
-    let (listener, events) = events();
-    let (sender, connected) = channel();
-    let config = AgentConfig {
+    connect_as(worker(address, identity, kinds), act)
+}
+
+/// How [`connect`] sets up an agent.
+pub(crate) fn worker(address: &str, identity: Identity, kinds: &[&str]) -> AgentConfig {
+    AgentConfig {
         addresses: vec![address.to_owned()],
         identity,
+        on_identity: None,
         agent_type: "worker".to_owned(),
         capabilities: vec!["gpu".to_owned()],
         metadata: BTreeMap::new(),
         concurrency: 16,
         kinds: kinds.iter().map(|&kind| kind.to_owned()).collect(),
         connect_timeout_ms: 5_000,
-    };
+    }
+}
+
+pub(crate) fn connect_as(
+    config: AgentConfig,
+    act: impl Fn(&Agent, Work) + Send + Sync + 'static,
+) -> Result<TestAgent, SwarmError> {
+    let handler =
+        Acting(Arc::new(Inner { agent: OnceLock::new(), act: Box::new(act), stopped: Mutex::default() }));
+    let (listener, events) = events();
+    let (sender, connected) = channel();
     // Kept: dropping it changes nothing, but the name says that it may be aborted.
     let _connecting = Agent::connect(config, Arc::new(handler.clone()), listener, move |outcome| {
         sender.send(outcome).unwrap();

@@ -13,4 +13,5 @@ mod security;
 mod session;
 mod simulation;
 mod store;
+mod trust;
 mod value;

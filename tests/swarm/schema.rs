@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 
 const DOCUMENT: &str = include_str!("../../docs/protocol.md");
 
-const SOURCES: [&str; 3] = [
+const SOURCES: [&str; 5] = [
     include_str!("../../src/protocol/messages/control.rs"),
+    include_str!("../../src/protocol/messages/renewal.rs"),
     include_str!("../../src/protocol/messages/task.rs"),
+    include_str!("../../src/protocol/messages/enrolment.rs"),
     include_str!("../../src/protocol/messages/code.rs"),
 ];
 
@@ -130,6 +132,7 @@ fn every_kind_has_its_message_and_its_row() {
                 Lane::Control => "control",
                 Lane::Task => "task",
                 Lane::Sync => "sync",
+                Lane::Enrolment => "enrolment",
             };
             let from = match kind.sender() {
                 Sender::Agent => "agent",

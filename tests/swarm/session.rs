@@ -7,9 +7,9 @@ use midstreamer::protocol::messages::{
     Code, FrameKind, GoodbyeAck, Held, Hello, Lane, Offer, Refuse, Resume, Sender, Welcome,
 };
 use midstreamer::protocol::session::{
-    Accepted, Dialing, Greeting, LeaseClock, Listening, MAX_HELD, MAX_NAME_BYTES, MAX_NAMES, MAX_SLOTS,
-    Registration, SessionError, Terms, VERSIONS, Version, alpns, backoff_ms, check_name, check_offer,
-    check_place, refuse, version_of,
+    Accepted, Dialing, FEATURES, Greeting, LeaseClock, Listening, MAX_HELD, MAX_NAME_BYTES, MAX_NAMES,
+    MAX_SLOTS, Registration, SessionError, Terms, VERSIONS, Version, alpns, backoff_ms, check_name,
+    check_offer, check_place, refuse, version_of,
 };
 use proptest::prelude::*;
 use prost::Message;
@@ -38,6 +38,7 @@ fn terms() -> Terms {
         epoch: 5,
         agent_timeout_ms: 10_000,
         max_message_bytes: 64 << 20,
+        features: FEATURES,
     }
 }
 
@@ -211,7 +212,9 @@ fn hello_is_held_to_its_limits() {
     assert!(greet_hello(|hello| hello.slots = MAX_SLOTS).is_ok());
     assert!(greet_hello(|hello| hello.metadata = metadata(64, 256)).is_ok());
     assert!(greet_hello(|hello| hello.software = String::new()).is_ok());
-    assert!(greet_hello(|hello| hello.features = u64::MAX).is_ok_and(|greeting| greeting.features == 0));
+    assert!(
+        greet_hello(|hello| hello.features = u64::MAX).is_ok_and(|greeting| greeting.features == FEATURES)
+    );
 
     let refused: Vec<(&str, Result<Greeting, SessionError>)> = vec![
         ("capabilities", greet_hello(|hello| hello.capabilities = many(MAX_NAMES + 1))),
@@ -266,7 +269,7 @@ fn a_welcome_is_held_to_its_limits() {
         ("long heartbeat", welcome(|welcome| welcome.heartbeat_ms = welcome.agent_timeout_ms)),
         ("messages", welcome(|welcome| welcome.max_message_bytes = 0)),
         ("long messages", welcome(|welcome| welcome.max_message_bytes = u64::MAX)),
-        ("features", welcome(|welcome| welcome.features = 1)),
+        ("features", welcome(|welcome| welcome.features = FEATURES + 1)),
         ("name", welcome(|welcome| welcome.coordinator = "\u{7f}".into())),
     ] {
         assert!(matches!(refused.expect_err(what), SessionError::Invalid { .. }), "{what}");
@@ -324,7 +327,7 @@ fn every_frame_has_its_place() {
     for &kind in FrameKind::ALL {
         let handshake =
             matches!(kind, FrameKind::Hello | FrameKind::Resume | FrameKind::Welcome | FrameKind::LaneOpen);
-        for lane in [Lane::Control, Lane::Task, Lane::Sync] {
+        for lane in [Lane::Control, Lane::Task, Lane::Sync, Lane::Enrolment] {
             for from in [Sender::Agent, Sender::Coordinator] {
                 let sender = kind.sender() == from || kind.sender() == Sender::Either;
                 assert_eq!(

@@ -4,6 +4,7 @@ use super::super::arguments::{copy, natural};
 use super::super::errors::Code;
 use super::environment::{self, Ends};
 use super::headers::MessageHeader;
+use super::identities::Identities;
 use super::outbox::{ErrorHeader, Outbox, RecordType};
 use super::{closed, identity, optional, small, thrown};
 use crate::swarm::agent::{AgentConfig, AgentEvent, AgentState, Connecting, Handler, HandlerFailure, Work};
@@ -21,6 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// An agent, and where it reports to.
 struct Open {
     outbox: Arc<Outbox>,
+    identities: Arc<Identities>,
     /// From its first login until its end is known: what it holds is not to wait for the garbage collector.
     agent: Mutex<Option<Agent>>,
     /// While the first login is under way.
@@ -31,6 +33,7 @@ struct Open {
 impl Ends for Open {
     fn end(&self, done: Box<dyn FnOnce() + Send>) {
         self.outbox.shut();
+        self.identities.forget();
         self.ended.store(true, Ordering::SeqCst);
         self.abort();
         if let Some(agent) = self.agent() {
@@ -124,6 +127,13 @@ struct DisconnectedHeader<'a> {
     reason: &'a str,
 }
 
+#[derive(Serialize)]
+struct SubscriptionHeader<'a> {
+    topic: &'a str,
+    code: &'static str,
+    reason: &'a str,
+}
+
 /// A command to adapt; its payload follows.
 #[derive(Serialize)]
 struct AdaptHeader<'a> {
@@ -142,6 +152,10 @@ fn report(outbox: &Outbox, event: AgentEvent) {
         }
         AgentEvent::Closed(error) => {
             outbox.push(RecordType::Closed, 0.0, &error.as_ref().map(ErrorHeader::from), &[]);
+        }
+        AgentEvent::SubscriptionRefused { topic, code, reason } => {
+            let header = SubscriptionHeader { topic: &topic, code: code.as_str(), reason: &reason };
+            outbox.push(RecordType::SubscriptionRefused, 0.0, &header, &[]);
         }
         AgentEvent::Adapt { command, payload } => {
             outbox.push(RecordType::Adapt, 0.0, &AdaptHeader { command: &command }, &payload);
@@ -166,6 +180,7 @@ impl NativeAgent {
         let outbox = Outbox::new(&wake).map_err(|error| Error::new(Code::Internal, error.reason.clone()))?;
         let open = Arc::new(Open {
             outbox,
+            identities: Arc::default(),
             agent: Mutex::default(),
             connecting: Mutex::new(None),
             ended: AtomicBool::new(false),
@@ -184,6 +199,7 @@ impl NativeAgent {
         certificate: String,
         private_key: String,
         ca: String,
+        keeps_identity: bool,
         agent_type: String,
         capabilities: Vec<String>,
         metadata: Vec<String>,
@@ -199,6 +215,7 @@ impl NativeAgent {
         let config = AgentConfig {
             addresses,
             identity: identity(&certificate, &private_key, &ca)?,
+            on_identity: keeps_identity.then(|| self.open.identities.listener(&self.open.outbox)),
             agent_type,
             capabilities,
             metadata: pairs,
@@ -216,6 +233,12 @@ impl NativeAgent {
         .map_err(|error| thrown(&error))?;
         *self.open.connecting.lock().unwrap_or_else(PoisonError::into_inner) = Some(connecting);
         Ok(())
+    }
+
+    /// The answer to a renewed identity.
+    #[napi(catch_unwind)]
+    pub fn identity_kept(&self, token: f64, error: Option<String>) {
+        self.open.identities.kept(token, error);
     }
 
     /// Gives up the first login.
@@ -309,6 +332,7 @@ impl NativeAgent {
     #[napi(catch_unwind)]
     pub fn release(&self) {
         self.open.outbox.shut();
+        self.open.identities.forget();
         self.open.set(None);
         drop(self.open.connecting.lock().unwrap_or_else(PoisonError::into_inner).take());
         environment::leave(self.ticket);

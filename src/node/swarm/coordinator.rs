@@ -1,12 +1,14 @@
 //! `NativeCoordinator`.
 
 use super::super::arguments::{copy, natural};
+use super::super::authority::NativeAuthority;
 use super::super::errors::Code;
 use super::environment::{self, Ends};
 use super::headers::{
     AcceptedHeader, AgentHeader, LogHeader, MessageHeader, NoticeHeader, ResultHeader, StateHeader,
     StatsHeader, json,
 };
+use super::identities::Identities;
 use super::outbox::{Outbox, RecordType};
 use super::{closed, identity, optional, small, texts, thrown};
 use crate::swarm::coordinator::{
@@ -26,6 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// A coordinator, and where it reports to.
 struct Open {
     outbox: Arc<Outbox>,
+    identities: Arc<Identities>,
     /// From its start until its end is known: what it holds is not to wait for the garbage collector.
     coordinator: Mutex<Option<Coordinator>>,
     ended: AtomicBool,
@@ -34,6 +37,7 @@ struct Open {
 impl Ends for Open {
     fn end(&self, done: Box<dyn FnOnce() + Send>) {
         self.outbox.shut();
+        self.identities.forget();
         self.ended.store(true, Ordering::SeqCst);
         if let Some(coordinator) = self.coordinator() {
             coordinator.close(done);
@@ -119,13 +123,19 @@ impl NativeCoordinator {
     #[napi(constructor, catch_unwind)]
     pub fn new(env: &Env, wake: Function<'_, (), Unknown<'static>>) -> Result<Self, Error<Code>> {
         let outbox = Outbox::new(&wake).map_err(|error| Error::new(Code::Internal, error.reason.clone()))?;
-        let open = Arc::new(Open { outbox, coordinator: Mutex::default(), ended: AtomicBool::new(false) });
+        let open = Arc::new(Open {
+            outbox,
+            identities: Arc::default(),
+            coordinator: Mutex::default(),
+            ended: AtomicBool::new(false),
+        });
         let weak: std::sync::Weak<dyn Ends> = Arc::<Open>::downgrade(&open);
         let ticket = environment::enter(env, weak)?;
         Ok(Self { open, ticket })
     }
 
-    /// An empty certificate: a throw-away authority. An empty `data_dir`: in memory. An empty `http`: none.
+    /// An empty certificate: an identity of `authority`, or of a throw-away one. An empty `data_dir`: in memory. An empty
+    /// `enroll_listen`, `http`: none.
     #[napi(catch_unwind)]
     pub fn start(
         &self,
@@ -134,6 +144,9 @@ impl NativeCoordinator {
         certificate: String,
         private_key: String,
         ca: String,
+        authority: Option<&NativeAuthority>,
+        keeps_identity: bool,
+        enroll_listen: String,
         data_dir: String,
         agent_timeout_ms: f64,
         task_timeout_ms: f64,
@@ -153,6 +166,9 @@ impl NativeCoordinator {
         let config = CoordinatorConfig {
             listen,
             identity,
+            authority: authority.map(|authority| authority.0.clone()),
+            enroll_listen: some(enroll_listen),
+            on_identity: keeps_identity.then(|| self.open.identities.listener(&self.open.outbox)),
             data_dir: some(data_dir).map(PathBuf::from),
             agent_timeout_ms: optional("agentTimeoutMs", agent_timeout_ms)?
                 .unwrap_or(defaults.agent_timeout_ms),
@@ -339,6 +355,12 @@ impl NativeCoordinator {
         self.coordinator()?.rotate_identity(&identity).map_err(|error| thrown(&error))
     }
 
+    /// The answer to a renewed identity.
+    #[napi(catch_unwind)]
+    pub fn identity_kept(&self, token: f64, error: Option<String>) {
+        self.open.identities.kept(token, error);
+    }
+
     #[napi(catch_unwind)]
     pub fn revoke(&self, request: f64, agent_id: String, reason: String) -> Result<(), Error<Code>> {
         self.coordinator()?.revoke(&agent_id, &reason, self.open.outbox.done(request));
@@ -363,6 +385,7 @@ impl NativeCoordinator {
     #[napi(catch_unwind)]
     pub fn release(&self) {
         self.open.outbox.shut();
+        self.open.identities.forget();
         self.open.set(None);
         environment::leave(self.ticket);
     }

@@ -10,12 +10,14 @@
 //! | [`environment`] | what happens when the environment ends |
 //! | [`coordinator`] | `NativeCoordinator` |
 //! | [`agent`] | `NativeAgent` |
+//! | [`identities`] | renewed identities, until the application has kept them |
 //! | [`headers`] | what the swarm tells, as JSON |
 
 mod agent;
 mod coordinator;
 mod environment;
 mod headers;
+mod identities;
 mod outbox;
 
 use super::arguments::natural;

@@ -41,6 +41,8 @@ pub(super) enum RecordType {
     Message = 4,
     /// A log entry.
     Log = 5,
+    /// A renewed identity, to be kept.
+    Identity = 6,
     /// An agent was welcomed.
     AgentJoined = 16,
     /// An agent is gone.
@@ -61,6 +63,8 @@ pub(super) enum RecordType {
     Closed = 36,
     /// The coordinator asks for a change.
     Adapt = 37,
+    /// Messages on a topic will not come.
+    SubscriptionRefused = 38,
 }
 
 /// Bytes before the header.

@@ -98,4 +98,6 @@ pub enum Lane {
     Task = 1,
     /// AgentDB sync, of the lowest priority. To come.
     Sync = 2,
+    /// The only stream of a connection for enrolment.
+    Enrolment = 3,
 }

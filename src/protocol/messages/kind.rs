@@ -19,8 +19,8 @@ macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $number:literal, $lane:ident, $sender:ident;)*) => {
         /// What a frame is.
         ///
-        /// 0x01 to 0x3f belong to the control lane (of these 0x20 to 0x3f to the renewal of identities, to come),
-        /// 0x40 to 0x7f to the task lane, 0x80 to 0xbf to AgentDB sync, to come. 0xf0 to 0xff are for experiments and
+        /// 0x01 to 0x3f belong to the control lane (of these 0x20 to 0x3f to the renewal of identities),
+        /// 0x40 to 0x7f to the task lane, 0x80 to 0xbf to AgentDB sync, to come, 0xc0 to 0xc7 to enrolment. 0xf0 to 0xff are for experiments and
         /// never get a meaning. The rest is free.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[repr(u8)]
@@ -102,6 +102,12 @@ kinds! {
     Goodbye = 0x0e, Control, Either;
     /// The goodbye has arrived and nothing will follow from this side either.
     GoodbyeAck = 0x0f, Control, Either;
+    /// A new certificate is wanted.
+    Renew = 0x20, Control, Agent;
+    /// The certificate, or why there is none.
+    Renewed = 0x21, Control, Coordinator;
+    /// The session goes on under the new certificate.
+    RenewalKept = 0x22, Control, Agent;
     /// The first frame of every lane but the control lane: which one it is.
     LaneOpen = 0x40, Task, Agent;
     /// A task for the agent.
@@ -116,4 +122,8 @@ kinds! {
     PublishAck = 0x45, Task, Coordinator;
     /// A command to adapt.
     Adapt = 0x46, Task, Coordinator;
+    /// A join token, and a request for a certificate.
+    Enrol = 0xc0, Enrolment, Agent;
+    /// The certificate.
+    Enrolled = 0xc1, Enrolment, Coordinator;
 }

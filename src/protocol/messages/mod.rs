@@ -9,11 +9,15 @@
 //! | `kind` | the numbers of the frames, their lanes and their senders |
 //! | `code` | the numbers of refusals, failures and reasons |
 //! | `control` | handshake, heartbeats, credit, cancellation, goodbye |
+//! | `enrolment` | a join token for a certificate |
+//! | `renewal` | new certificates for agents |
 //! | `task` | tasks, results, topics |
 
 mod code;
 mod control;
+mod enrolment;
 mod kind;
+mod renewal;
 mod task;
 
 pub use code::{CancelReason, Code, Content, FailureReason, Lane};
@@ -21,5 +25,7 @@ pub use control::{
     Cancel, Goodbye, GoodbyeAck, Heartbeat, HeartbeatAck, Held, Hello, Offer, Progress, Refuse, ResultAck,
     Resume, Subscribe, SubscribeAck, Unsubscribe, Welcome,
 };
+pub use enrolment::{Enrol, Enrolled};
 pub use kind::{FrameKind, Sender};
+pub use renewal::{Renew, RenewalKept, Renewed};
 pub use task::{Adapt, Assign, Complete, LaneOpen, Publish, PublishAck, TaskError};

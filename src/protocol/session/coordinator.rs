@@ -135,6 +135,8 @@ pub struct Terms {
     pub agent_timeout_ms: u64,
     /// The longest payload.
     pub max_message_bytes: u64,
+    /// Features that it has; those that the agent has too are announced.
+    pub features: u64,
 }
 
 impl Terms {
@@ -162,7 +164,7 @@ impl Terms {
             epoch: self.epoch,
             agent_timeout_ms: self.agent_timeout_ms,
             max_message_bytes: self.max_message_bytes,
-            features: greeting.features,
+            features: greeting.features & self.features,
             heartbeat_ms: self.heartbeat_ms(),
         };
         encode_message(FrameKind::Welcome, 0, &welcome, &[], out)

@@ -39,8 +39,11 @@ pub struct Version {
 /// The versions that are served, newest first: this one, and the one before it as soon as there is one.
 pub const VERSIONS: &[Version] = &[Version { protocol: 1, alpn: b"nt-swarm/1" }];
 
-/// The features that this version can use; none is defined yet.
-pub const FEATURES: u64 = 0;
+/// A feature: the coordinator has an authority and renews the identities of its agents over their connections.
+pub const RENEWAL: u64 = 1;
+
+/// The features that this version can use.
+pub const FEATURES: u64 = RENEWAL;
 
 /// The protocols for TLS, by preference.
 pub fn alpns(versions: &[Version]) -> Vec<Vec<u8>> {

@@ -3,18 +3,17 @@
 use super::AuthorityError;
 use crate::security::hex;
 use crate::security::identity::Serial;
+use crate::security::key::SigningKey;
 use crate::security::now_ms;
 use crate::security::spiffe::PeerName;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, SerialNumber,
-    SignatureAlgorithm, date_time_ymd,
+    KeyUsagePurpose, PublicKeyData, SanType, SerialNumber, date_time_ymd,
 };
 use rustls::pki_types::ServerName;
 use std::time::Duration;
-use zeroize::{Zeroize, Zeroizing};
 
 use super::{BACKDATED_MS, DAY_MS};
 
@@ -23,48 +22,6 @@ const MOST_HOSTS: usize = 64;
 
 /// Characters of a common name: ub-common-name of RFC 5280, appendix A.1.
 const LONGEST_COMMON_NAME: usize = 64;
-
-/// A private key that is wiped from memory when it goes.
-pub(super) struct SigningKey(KeyPair);
-
-impl SigningKey {
-    /// On P-256, which everybody verifies fast.
-    fn generate() -> Result<Self, AuthorityError> {
-        Ok(Self(KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?))
-    }
-
-    /// PKCS#8.
-    pub(super) fn to_pem(&self) -> Zeroizing<String> {
-        Zeroizing::new(self.0.serialize_pem())
-    }
-
-    /// Of what [`Self::to_pem`] gave; `None` for anything else.
-    pub(super) fn from_pem(pem: &str) -> Option<Self> {
-        KeyPair::from_pkcs8_pem_and_sign_algo(pem, &PKCS_ECDSA_P256_SHA256).ok().map(Self)
-    }
-}
-
-impl Drop for SigningKey {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
-}
-
-impl PublicKeyData for SigningKey {
-    fn der_bytes(&self) -> &[u8] {
-        self.0.der_bytes()
-    }
-
-    fn algorithm(&self) -> &'static SignatureAlgorithm {
-        PublicKeyData::algorithm(&self.0)
-    }
-}
-
-impl rcgen::SigningKey for SigningKey {
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
-        self.0.sign(message)
-    }
-}
 
 /// A new authority: its certificate in PEM, and its key.
 pub(super) fn root(swarm: &str, valid_days: u32) -> Result<(String, SigningKey), AuthorityError> {
@@ -97,15 +54,18 @@ pub(super) struct Leaf<'a> {
     pub(super) not_after: u64,
 }
 
-/// A certificate and its key, both in PEM.
+/// A certificate in PEM.
 pub(super) struct Signed {
     pub(super) certificate: String,
-    pub(super) private_key: Zeroizing<String>,
     pub(super) serial: Serial,
 }
 
-/// Makes a key and signs a certificate for it.
-pub(super) fn leaf(issuer: &Issuer<'_, SigningKey>, leaf: &Leaf<'_>) -> Result<Signed, AuthorityError> {
+/// Signs a certificate for a key.
+pub(super) fn leaf(
+    issuer: &Issuer<'_, SigningKey>,
+    leaf: &Leaf<'_>,
+    key: &impl PublicKeyData,
+) -> Result<Signed, AuthorityError> {
     let Leaf { name, hosts, not_before, not_after } = leaf;
     let (number, serial) = random_serial()?;
     let role = name.role();
@@ -124,9 +84,7 @@ pub(super) fn leaf(issuer: &Issuer<'_, SigningKey>, leaf: &Leaf<'_>) -> Result<S
     ];
     params.extended_key_usages = usages.into_iter().flatten().collect();
     params.use_authority_key_identifier_extension = true;
-    let key = SigningKey::generate()?;
-    let certificate = params.signed_by(&key, issuer)?.pem();
-    Ok(Signed { certificate, private_key: key.to_pem(), serial })
+    Ok(Signed { certificate: params.signed_by(key, issuer)?.pem(), serial })
 }
 
 /// The SPIFFE name, and the addresses: RFC 5280, section 4.2.1.6.

@@ -5,18 +5,10 @@
 //! an authority belongs below the profile of the account that runs it.
 
 use super::AuthorityError;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use crate::security::private_file::{self, FileLock, FileVersion, PrivateFileError, check_private, io_error};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
-
-/// How long one change waits for those of others. Each takes milliseconds, so this is somebody who does not go on.
-const LOCK_PATIENCE: Duration = Duration::from_secs(10);
-
-/// Between two looks at the lock.
-const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Bytes of a file that is read: a register of half a million certificates.
 const LARGEST_FILE: u64 = 256 << 20;
@@ -34,7 +26,7 @@ pub(super) struct Directory {
 /// ends.
 pub(super) struct Lock<'a> {
     _turn: MutexGuard<'a, ()>,
-    _file: File,
+    file: FileLock,
 }
 
 impl Directory {
@@ -58,98 +50,35 @@ impl Directory {
     /// Waits until nobody else changes anything here.
     pub(super) fn lock(&self) -> Result<Lock<'_>, AuthorityError> {
         let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let path = self.path(LOCK);
-        let file = private(OpenOptions::new().read(true).write(true).create(true).truncate(false))
-            .open(&path)
-            .map_err(io_error(&path, "open"))?;
-        check_private(&path, &file.metadata().map_err(io_error(&path, "read"))?)?;
-        let end = Instant::now() + LOCK_PATIENCE;
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(Lock { _turn: turn, _file: file }),
-                Err(TryLockError::WouldBlock) if Instant::now() < end => thread::sleep(LOCK_PAUSE),
-                Err(TryLockError::WouldBlock) => return Err(AuthorityError::Busy { path }),
-                Err(TryLockError::Error(error)) => return Err(io_error(&path, "lock")(error)),
-            }
-        }
+        let file = private_file::lock(&self.path(LOCK))?;
+        Ok(Lock { _turn: turn, file })
+    }
+
+    /// Which contents a file has now, without reading it; `None` when there is no such file.
+    pub(super) fn version(&self, name: &str) -> Result<Option<FileVersion>, AuthorityError> {
+        Ok(private_file::version(&self.path(name))?)
     }
 
     /// What a file holds, or `None` when there is no such file.
     pub(super) fn read(&self, name: &str) -> Result<Option<String>, AuthorityError> {
-        let path = self.path(name);
-        let file = match File::open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened.map_err(io_error(&path, "open"))?,
-        };
-        let metadata = file.metadata().map_err(io_error(&path, "read"))?;
-        check_private(&path, &metadata)?;
-        let corrupt = |what: &str| AuthorityError::Corrupt { path: path.clone(), what: what.to_owned() };
-        if !metadata.is_file() || metadata.len() > LARGEST_FILE {
-            return Err(corrupt("not a file of an authority"));
-        }
-        let mut text = String::new();
-        match file.take(LARGEST_FILE).read_to_string(&mut text) {
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(corrupt("not text")),
-            read => read.map(|_| Some(text)).map_err(io_error(&path, "read")),
-        }
+        let contents = private_file::read(&self.path(name), LARGEST_FILE)?;
+        Ok(contents.map(|mut contents| std::mem::take(&mut *contents.text)))
     }
 
     /// Replaces a file, so that a crash at any time leaves the old one or the new one, and the new one is there for good
-    /// when this returns (RFC-less common practice: write beside, flush, rename, flush the directory). The lock makes
-    /// the name of the temporary file its own, and what a crash left under that name is overwritten.
-    pub(super) fn replace(&self, _: &Lock<'_>, name: &str, contents: &[u8]) -> Result<(), AuthorityError> {
-        let (target, beside) = (self.path(name), self.path(&format!("{name}.new")));
-        let written = (|| {
-            // Opened afresh: a file that a crash left could have been made with other permissions.
-            match fs::remove_file(&beside) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            let mut file = private(OpenOptions::new().write(true).create_new(true)).open(&beside)?;
-            file.write_all(contents)?;
-            file.sync_all()?;
-            drop(file);
-            fs::rename(&beside, &target)
-        })();
-        if let Err(error) = written {
-            // What cannot be removed either is overwritten next time; the first error is the one to tell.
-            drop(fs::remove_file(&beside));
-            return Err(io_error(&target, "write")(error));
+    /// when this returns.
+    pub(super) fn replace(&self, lock: &Lock<'_>, name: &str, contents: &[u8]) -> Result<(), AuthorityError> {
+        Ok(private_file::replace(&lock.file, &self.path(name), contents)?)
+    }
+}
+
+impl From<PrivateFileError> for AuthorityError {
+    fn from(error: PrivateFileError) -> Self {
+        match error {
+            PrivateFileError::Permissions { path, mode } => Self::Permissions { path, mode },
+            PrivateFileError::Corrupt { path, what } => Self::Corrupt { path, what: what.to_owned() },
+            PrivateFileError::Io { path, action, source } => Self::Io { path, action, source },
+            PrivateFileError::Busy { path } => Self::Busy { path },
         }
-        self.flush()
     }
-
-    #[cfg(unix)]
-    fn flush(&self) -> Result<(), AuthorityError> {
-        let flushed = File::open(&self.path).and_then(|directory| directory.sync_all());
-        flushed.map_err(io_error(&self.path, "flush"))
-    }
-
-    /// NTFS keeps the order of renames in its own journal, and a directory cannot be opened for that.
-    #[cfg(not(unix))]
-    fn flush(&self) -> Result<(), AuthorityError> {
-        Ok(())
-    }
-}
-
-fn io_error(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> AuthorityError {
-    move |source| AuthorityError::Io { path: path.to_owned(), action, source }
-}
-
-/// Nobody but the owner, from the first moment on.
-fn private(options: &mut OpenOptions) -> &mut OpenOptions {
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
-    options
-}
-
-#[cfg(unix)]
-fn check_private(path: &Path, metadata: &fs::Metadata) -> Result<(), AuthorityError> {
-    let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777;
-    if mode & 0o077 == 0 { Ok(()) } else { Err(AuthorityError::Permissions { path: path.to_owned(), mode }) }
-}
-
-#[cfg(not(unix))]
-fn check_private(_: &Path, _: &fs::Metadata) -> Result<(), AuthorityError> {
-    Ok(())
 }

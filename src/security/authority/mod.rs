@@ -1,37 +1,47 @@
 //! The certificate authority of a swarm: a key that signs, and a register of what it signed.
 //!
-//! On disk it is a directory of three files: `authority.json` (certificate and key, written once, whole), `register.json`
-//! (replaced with each change) and `lock`. Any number of processes may use one directory; their changes take turns. A
+//! On disk it is a directory of four files: `authority.json` (certificate and key, written once, whole), `register.json`
+//! and `tokens.json` (replaced with each change) and `lock`. Any number of processes may use one directory; their changes take turns. A
 //! certificate is in the register before anybody is given it, so what can be presented can be revoked.
 //!
 //! Certificates follow RFC 5280 and SPIFFE's X509-SVID: version 3, ECDSA on P-256 with SHA-256, a random serial number,
 //! one SPIFFE name, and the extended key usage of the role: an agent dials, a coordinator listens, a peer does both.
 
 mod certificates;
+mod changes;
 mod directory;
-mod passphrase;
+mod enrolment;
 mod register;
+mod renewal;
+mod signing;
+mod tokens;
 
+pub use changes::RegisterVersion;
+pub use enrolment::{RedeemError, RedeemRequest, TokenRequest};
 pub use register::{Grants, Issued, Revocation};
+pub use signing::{SignRequest, SignedCertificate};
+pub use tokens::TokenRefusal;
 
 use crate::security::identity::{Identity, IdentityError, Serial};
-use crate::security::spiffe::{NameError, PeerName, Role, check_id, check_swarm};
-use crate::security::{hex, now_ms};
-use aws_lc_rs::digest::{SHA256, digest};
-use certificates::{Leaf, Signed, SigningKey};
+use crate::security::key::SigningKey;
+use crate::security::passphrase::{self, Sealed};
+use crate::security::request::RequestError;
+use crate::security::spiffe::{NameError, Role, check_swarm};
+use crate::security::{hex, now_ms, sha256};
 use directory::Directory;
-use passphrase::Sealed;
 use rcgen::{Issuer, PublicKeyData};
 use register::Register;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use serde::{Deserialize, Serialize};
+use signing::Member;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use tokens::Tokens;
 use zeroize::{Zeroize, Zeroizing};
 
 /// A certificate begins so long before it is issued, for clocks that are behind.
-const BACKDATED_MS: u64 = 5 * 60 * 1000;
+pub(crate) const BACKDATED_MS: u64 = 5 * 60 * 1000;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -47,6 +57,9 @@ const MOST_VALID_DAYS: u32 = 36_500;
 const AUTHORITY: &str = "authority.json";
 const REGISTER: &str = "register.json";
 const VERSION: u32 = 1;
+
+/// Under which the key is sealed with a passphrase.
+const KEY_CONTEXT: &[u8] = b"midstreamer authority key 1";
 
 /// Why an authority refused, or could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +116,18 @@ pub enum AuthorityError {
     /// No certificate has this number, and no member this id.
     #[error("this authority issued nothing to or under {0:?}")]
     Unknown(String),
+    /// The certificate that was to be renewed was taken back.
+    #[error("the certificate {0} was revoked")]
+    Revoked(String),
+    /// A certificate request that is not signed.
+    #[error("the certificate request {0}")]
+    Request(#[from] RequestError),
+    /// As many join tokens as there may be.
+    #[error("there are {count} join tokens that can still be used: more are not kept")]
+    TooManyTokens {
+        /// How many.
+        count: usize,
+    },
     /// The authority's own certificate has ended: nobody would accept what it signs.
     #[error("the certificate of this authority has expired")]
     Expired,
@@ -167,16 +192,24 @@ pub struct CertificateAuthority {
     trust_domain: Box<str>,
     certificate: Box<str>,
     der: CertificateDer<'static>,
+    spki_digest: [u8; 32],
     not_before: u64,
     not_after: u64,
     issuer: Issuer<'static, SigningKey>,
     register: Place,
 }
 
-/// Where the register is.
+/// Where the register and the tokens are.
 enum Place {
-    Memory(Mutex<Register>),
+    Memory(Mutex<Held>),
     Directory(Directory),
+}
+
+/// Of an authority without a directory.
+#[derive(Default)]
+struct Held {
+    register: Register,
+    tokens: Tokens,
 }
 
 /// `authority.json`. Certificate and key stand in one file, so that there is never one without the other.
@@ -252,6 +285,7 @@ impl CertificateAuthority {
         };
         // Now rather than at the first certificate: whoever opens it wants to know.
         read_register(&directory)?;
+        tokens::read(&directory)?;
         drop(lock);
         Self::assemble(&name, certificate, key, Place::Directory(directory)).map_err(|_| {
             AuthorityError::Corrupt { path: file, what: "not the certificate of an authority".to_owned() }
@@ -276,10 +310,21 @@ impl CertificateAuthority {
         if !fits || subject != Some(&certificates::subject(name, &key)) {
             return Err(unusable());
         }
+        let spki_digest = sha256(parsed.public_key().raw);
         let issuer = Issuer::from_ca_cert_der(&der, key)?;
         let trust_domain = format!("{}.midstreamer", name.to_ascii_lowercase()).into();
         let (name, certificate) = (name.into(), certificate.into());
-        Ok(Self { name, trust_domain, certificate, der, not_before, not_after, issuer, register })
+        Ok(Self {
+            name,
+            trust_domain,
+            certificate,
+            der,
+            spki_digest,
+            not_before,
+            not_after,
+            issuer,
+            register,
+        })
     }
 
     /// The swarm.
@@ -302,46 +347,27 @@ impl CertificateAuthority {
         fingerprint(&self.der)
     }
 
+    /// SHA-256 of its public key (SubjectPublicKeyInfo in DER, as RFC 7469 pins keys).
+    pub fn spki_digest(&self) -> [u8; 32] {
+        self.spki_digest
+    }
+
     /// Makes a key, signs a certificate for it, and returns both once the register has it. The key is kept nowhere.
     pub fn issue(&self, request: &IssueRequest<'_>) -> Result<IssuedIdentity, AuthorityError> {
         let IssueRequest { id, role, hosts, valid_ms, grants } = request;
-        check_id(id).map_err(|error| name_error("id", id, error))?;
-        grants.check()?;
-        let now = now_ms();
-        if now >= self.not_after {
-            return Err(AuthorityError::Expired);
-        }
-        let valid_ms = valid_ms.unwrap_or(DEFAULT_VALID_MS);
-        if valid_ms == 0 {
-            return Err(AuthorityError::Invalid {
-                argument: "validMs",
-                what: "must be at least 1".to_owned(),
-            });
-        }
-        let not_after = certificates::seconds_of(now.saturating_add(valid_ms).min(self.not_after));
-        let not_before = now.saturating_sub(BACKDATED_MS).max(self.not_before);
-        let name = PeerName::new(&self.trust_domain, &self.name, *role, id)
-            .map_err(|error| name_error("id", id, error))?;
-        let leaf = Leaf { name: &name, hosts, not_before, not_after };
-        let Signed { certificate, private_key, serial } = certificates::leaf(&self.issuer, &leaf)?;
-        let identity =
-            Identity::parse(&certificate, &private_key, &self.certificate).map_err(|error| match error {
+        let key = SigningKey::generate()?;
+        let member =
+            Member { id, role: *role, hosts, valid_ms: valid_ms.unwrap_or(DEFAULT_VALID_MS), grants };
+        let (signed, entry) = self.certify(&member, &key)?;
+        let SignedCertificate { certificate, serial, not_after } = signed;
+        let identity = Identity::parse(&certificate, &key.to_pem(), &self.certificate).map_err(|error| {
+            match error {
                 // The clock was set back while this ran, or the process stood still for the whole life of it.
                 IdentityError::Certificate(_) => AuthorityError::Expired,
                 _ => AuthorityError::Crypto("a certificate that was just issued does not parse"),
-            })?;
-        let entry = Issued {
-            serial: serial.clone(),
-            id: (*id).to_owned(),
-            role: *role,
-            not_after,
-            grants: grants.clone(),
-            revoked: None,
-        };
-        self.change(|register| {
-            register.add(entry, now);
-            Ok(())
+            }
         })?;
+        self.register(entry)?;
         Ok(IssuedIdentity { identity, serial, not_after })
     }
 
@@ -359,8 +385,8 @@ impl CertificateAuthority {
     /// other processes issued and took back meanwhile.
     pub fn list(&self) -> Result<Vec<Issued>, AuthorityError> {
         match &self.register {
-            Place::Memory(register) => {
-                Ok(register.lock().unwrap_or_else(PoisonError::into_inner).issued().to_vec())
+            Place::Memory(held) => {
+                Ok(held.lock().unwrap_or_else(PoisonError::into_inner).register.issued().to_vec())
             }
             // Without the lock: the file is replaced whole, so what is read is the one or the other.
             Place::Directory(directory) => Ok(read_register(directory)?.issued().to_vec()),
@@ -379,7 +405,7 @@ impl CertificateAuthority {
         change: impl FnOnce(&mut Register) -> Result<(), AuthorityError>,
     ) -> Result<(), AuthorityError> {
         match &self.register {
-            Place::Memory(register) => change(&mut register.lock().unwrap_or_else(PoisonError::into_inner)),
+            Place::Memory(held) => change(&mut held.lock().unwrap_or_else(PoisonError::into_inner).register),
             Place::Directory(directory) => {
                 let lock = directory.lock()?;
                 let before = read_register(directory)?;
@@ -411,7 +437,7 @@ fn check_name(name: &str) -> Result<(), AuthorityError> {
 }
 
 fn fingerprint(certificate: &CertificateDer<'_>) -> String {
-    hex(digest(&SHA256, certificate).as_ref())
+    hex(&sha256(certificate))
 }
 
 fn document(
@@ -421,7 +447,11 @@ fn document(
     passphrase: Option<&[u8]>,
 ) -> Result<Zeroizing<String>, AuthorityError> {
     let pem = key.to_pem();
-    let sealed_key = passphrase.map(|passphrase| passphrase::seal(pem.as_bytes(), passphrase)).transpose()?;
+    let seal = |passphrase| {
+        passphrase::seal(pem.as_bytes(), passphrase, KEY_CONTEXT)
+            .ok_or(AuthorityError::Crypto("the key could not be sealed"))
+    };
+    let sealed_key = passphrase.map(seal).transpose()?;
     let private_key = if sealed_key.is_none() { Some(String::clone(&pem)) } else { None };
     let der = CertificateDer::from_pem_slice(certificate.as_bytes());
     let fingerprint =
@@ -457,7 +487,7 @@ fn parse(
         (Some(_), None, Some(_)) => return Err(refused("is not encrypted, so it has no passphrase")),
         (None, Some(_), None) => return Err(refused("is encrypted: a passphrase is needed")),
         (None, Some(sealed), Some(passphrase)) => {
-            let pem = sealed.open(passphrase).map_err(corrupt)?;
+            let pem = sealed.open(passphrase, KEY_CONTEXT).map_err(corrupt)?;
             let pem = pem.ok_or_else(|| refused("does not open with this passphrase"))?;
             std::str::from_utf8(&pem).ok().and_then(SigningKey::from_pem)
         }

@@ -124,6 +124,28 @@ impl Register {
         self.0.push(issued);
     }
 
+    /// Whether somebody of this id, in whatever role, has a certificate with which he gets in.
+    pub(super) fn is_taken(&self, id: &str, now_ms: u64) -> bool {
+        self.0.iter().any(|issued| issued.id == id && issued.revoked.is_none() && issued.not_after > now_ms)
+    }
+
+    /// Takes over entries of another register, unless they are there; one that was taken back there is taken back here.
+    /// Returns how many changed something.
+    pub(super) fn adopt(&mut self, entries: &[Issued], now_ms: u64) -> usize {
+        let mut changed = 0;
+        for entry in entries {
+            match self.0.iter_mut().find(|known| known.serial == entry.serial) {
+                None if entry.not_after.saturating_add(REMEMBERED_MS) > now_ms => self.0.push(entry.clone()),
+                Some(known) if known.revoked.is_none() && entry.revoked.is_some() => {
+                    known.revoked.clone_from(&entry.revoked);
+                }
+                _ => continue,
+            }
+            changed += 1;
+        }
+        changed
+    }
+
     /// Takes back the certificate with this number, or all of the member with this id. What was taken back before keeps
     /// its time and its reason. Returns whether there is anything of that name.
     pub(super) fn revoke(&mut self, id_or_serial: &str, at: u64, reason: Option<&str>) -> bool {
@@ -237,6 +259,24 @@ mod tests {
         assert_eq!(revoked(&register), [true, true, false]);
         assert_eq!(register.0[0].revoked, Some(Revocation { at: 7, reason: Some("first".to_owned()) }));
         assert!(!register.revoke("c", 9, None));
+    }
+
+    #[test]
+    fn what_a_predecessor_issued_and_took_back_counts_here() {
+        let (mut old, mut new) = (Register::default(), Register::default());
+        old.add(issued(1, "a", 10), 0);
+        old.add(issued(2, "b", 10), 0);
+        new.add(issued(3, "c", 10), 0);
+        assert_eq!(new.adopt(old.issued(), 0), 2);
+        assert_eq!(new.adopt(old.issued(), 0), 0);
+        old.revoke("a", 5, None);
+        assert_eq!(new.adopt(old.issued(), 0), 1);
+        let state: Vec<_> = new.0.iter().map(|x| (x.id.as_str(), x.revoked.is_some())).collect();
+        assert_eq!(state, [("c", false), ("a", true), ("b", false)]);
+        // What was taken back here is not given back by a register that does not know it.
+        new.revoke("b", 6, None);
+        assert_eq!(new.adopt(old.issued(), 0), 0);
+        assert!(new.0[2].revoked.is_some());
     }
 
     #[test]

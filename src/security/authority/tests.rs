@@ -11,14 +11,14 @@ fn scratch() -> PathBuf {
 }
 
 /// A directory that is gone after the test.
-struct Scratch(PathBuf);
+pub(super) struct Scratch(pub(super) PathBuf);
 
 impl Scratch {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(scratch())
     }
 
-    fn open(&self) -> Result<CertificateAuthority, AuthorityError> {
+    pub(super) fn open(&self) -> Result<CertificateAuthority, AuthorityError> {
         CertificateAuthority::open(&self.0, &AuthorityOptions::default())
     }
 }

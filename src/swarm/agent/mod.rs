@@ -6,9 +6,11 @@
 //! | [`hub`] | the workbench and everything that threads share |
 //! | [`dial`] | from an address to a welcome |
 //! | [`session`] | a welcomed connection, and what comes after it |
+//! | [`renewal`] | another identity before the one at hand ends |
 
 mod dial;
 mod hub;
+mod renewal;
 mod session;
 mod types;
 
@@ -21,6 +23,7 @@ use super::lanes::Traffic;
 use super::network::Network;
 use bytes::Bytes;
 use hub::{Call, Hub};
+use renewal::Identities;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -42,6 +45,7 @@ type Connected = Box<dyn FnOnce(Result<Agent, SwarmError>) + Send>;
 struct Shared {
     id: Arc<str>,
     config: AgentConfig,
+    identities: Mutex<Identities>,
     instance: [u8; 16],
     clock: Clock,
     traffic: Arc<Traffic>,
@@ -56,6 +60,10 @@ struct Shared {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Hub> {
         self.hub.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn identities(&self) -> MutexGuard<'_, Identities> {
+        self.identities.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One turn: something happens to the workbench, and what follows from it is done.
@@ -92,6 +100,7 @@ impl Agent {
         let hub = Hub::new(&config, Box::new(connected));
         let shared = Arc::new(Shared {
             id: Arc::from(config.identity.peer().name.id()),
+            identities: Mutex::new(Identities::new(config.identity.clone())),
             config,
             instance,
             clock: Clock::new(),

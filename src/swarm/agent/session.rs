@@ -2,18 +2,19 @@
 
 use super::dial::{self, Welcomed};
 use super::hub::resident_bytes;
+use super::renewal::Renewal;
 use super::types::{AgentEvent, AgentState};
 use super::{Agent, GOODBYE, Shared};
 use crate::protocol::frame::{Frame, LANE_FRAME_BYTES, max_frame_bytes};
 use crate::protocol::messages::{
     Adapt, Assign, Cancel, Code, FrameKind, Goodbye, GoodbyeAck, HeartbeatAck, Lane, LaneOpen, Publish,
-    PublishAck, ResultAck, SubscribeAck,
+    PublishAck, Renewed, ResultAck, SubscribeAck,
 };
 use crate::protocol::session::{self, VERSIONS, alpns};
 use crate::protocol::{Fence, TaskId};
-use crate::security::{Admission, client_config};
+use crate::security::{Admission, Identity, client_config, now_ms};
 use crate::swarm::error::{SwarmCode, SwarmError};
-use crate::swarm::lanes::{Incoming, LaneEnd, Outgoing, read_large};
+use crate::swarm::lanes::{self, Incoming, LaneEnd, Outgoing, read_large};
 use crate::swarm::network::{self, Network, Side};
 use bytes::Bytes;
 use quinn::crypto::rustls::QuicClientConfig;
@@ -30,9 +31,9 @@ const FIRST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Everything, to the end.
 pub(super) async fn live(shared: Arc<Shared>, network: Network) {
-    let error = match prepare(&shared, &network) {
-        Ok((endpoint, client)) => {
-            let error = dial_and_serve(&shared, &endpoint, &client).await;
+    let error = match dial::endpoint(&network) {
+        Ok(endpoint) => {
+            let error = dial_and_serve(&shared, &endpoint).await;
             endpoint.close(VarInt::from_u32(Code::Closed as u32), b"the agent is closing");
             // The last packets; nobody waits long for an answer.
             drop(timeout(GOODBYE, endpoint.wait_idle()).await);
@@ -43,26 +44,23 @@ pub(super) async fn live(shared: Arc<Shared>, network: Network) {
     shared.turn(|hub, _| hub.end(error));
 }
 
-fn prepare(shared: &Shared, network: &Network) -> Result<(Endpoint, quinn::ClientConfig), SwarmError> {
+/// For one dial with the identity of this moment.
+fn client(identity: &Identity, agent_timeout: Duration) -> Result<quinn::ClientConfig, SwarmError> {
     let protocols = alpns(VERSIONS);
     let protocols: Vec<&[u8]> = protocols.iter().map(Vec::as_slice).collect();
-    let tls = client_config(&shared.config.identity, &protocols, &Admission::default())?;
+    let tls = client_config(identity, &protocols, &Admission::default())?;
     let crypto = QuicClientConfig::try_from(tls).map_err(|error| {
         SwarmError::new(SwarmCode::Internal, format!("no cipher suite for QUIC: {error}"))
     })?;
     let mut client = quinn::ClientConfig::new(Arc::new(crypto));
-    client.transport_config(network::transport(Side::Agent, FIRST_TIMEOUT));
-    Ok((dial::endpoint(network)?, client))
+    client.transport_config(network::transport(Side::Agent, agent_timeout));
+    Ok(client)
 }
 
 /// Returns with the final error, or without one after `close`.
-async fn dial_and_serve(
-    shared: &Arc<Shared>,
-    endpoint: &Endpoint,
-    client: &quinn::ClientConfig,
-) -> Option<SwarmError> {
+async fn dial_and_serve(shared: &Arc<Shared>, endpoint: &Endpoint) -> Option<SwarmError> {
     let give_up = Instant::now() + Duration::from_millis(shared.config.connect_timeout_ms);
-    let mut client = client.clone();
+    let mut agent_timeout = FIRST_TIMEOUT;
     let (mut attempt, mut last_error) = (0, None);
     let addresses = &shared.config.addresses;
     let patience = if addresses.len() > 1 { dial::DIAL_ONE_OF_MANY } else { dial::DIAL };
@@ -72,6 +70,12 @@ async fn dial_and_serve(
         for at in 0..addresses.len() {
             let at = (first + at) % addresses.len();
             let address = &addresses[at];
+            let identity = shared.identities().current().clone();
+            let serial = &identity.peer().serial;
+            let client = match client(&identity, agent_timeout) {
+                Ok(client) => client,
+                Err(error) => return Some(error),
+            };
             let dialled = tokio::select! {
                 dialled = dial::dial(shared, endpoint, &client, address, patience) => dialled,
                 () = closed(shared) => return None,
@@ -82,8 +86,8 @@ async fn dial_and_serve(
             let error = match dialled {
                 Ok(welcomed) => {
                     first = at;
-                    let idle = Duration::from_millis(welcomed.established.lease.agent_timeout_ms());
-                    client.transport_config(network::transport(Side::Agent, idle));
+                    agent_timeout = Duration::from_millis(welcomed.established.lease.agent_timeout_ms());
+                    shared.identities().welcomed(serial);
                     let since = Instant::now();
                     let served = serve(shared, welcomed, address).await;
                     if since.elapsed() > STEADY {
@@ -98,7 +102,10 @@ async fn dial_and_serve(
             };
             tracing::debug!(agent = %shared.id, address, %error, "not connected");
             // What we say of ourselves is refused by our own checks: saying it again does not help.
-            let hopeless = error.code.is_final() || error.code == SwarmCode::InvalidArgument;
+            let mut hopeless = error.code.is_final() || error.code == SwarmCode::InvalidArgument;
+            if matches!(error.code, SwarmCode::Unauthenticated | SwarmCode::Forbidden) {
+                hopeless = !shared.identities().refused(serial, now_ms());
+            }
             if hopeless || shared.lock().is_closing() {
                 return Some(error);
             }
@@ -148,6 +155,7 @@ async fn serve(shared: &Arc<Shared>, welcomed: Welcomed, address: &str) -> Resul
     let limit = max_frame_bytes(established.max_message_bytes);
     let tasks = Incoming::new(receive, LANE_FRAME_BYTES, shared.traffic.clone());
     let heartbeat = Duration::from_millis(established.heartbeat_ms.max(1));
+    let features = established.features;
     let first = shared.turn(|hub, now| {
         let open = LaneOpen { lane: Lane::Task.into() };
         // An error is a connection that has ended, which the reader below finds.
@@ -157,9 +165,10 @@ async fn serve(shared: &Arc<Shared>, welcomed: Welcomed, address: &str) -> Resul
     if let Some(first) = first {
         first(Ok(Agent(shared.clone())));
     }
-    let lanes = tokio::spawn(other_lanes(shared.clone(), out.clone(), tasks, limit));
+    let others = tokio::spawn(other_lanes(shared.clone(), out.clone(), tasks, limit));
     let mut beat = tokio::time::interval(heartbeat);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut renewal = Renewal::new(shared, features & session::RENEWAL != 0);
     // While it closes: until when results may still be acknowledged, and then until when the goodbye may be answered.
     let (mut leaving, mut said_goodbye) = (None, None);
     let refused = loop {
@@ -177,6 +186,7 @@ async fn serve(shared: &Arc<Shared>, welcomed: Welcomed, address: &str) -> Resul
             frame = control.next() => match frame {
                 Ok(frame) => match control_frame(shared, &out, &frame) {
                     Ok(Next::Go) => {}
+                    Ok(Next::Renewed(renewed)) => renewal.answered(shared, &out, &renewed),
                     Ok(Next::Close) => {
                         connection.close(VarInt::from_u32(Code::Closed as u32), b"goodbye");
                         break None;
@@ -197,6 +207,7 @@ async fn serve(shared: &Arc<Shared>, welcomed: Welcomed, address: &str) -> Resul
                 }
                 Err(LaneEnd::Closed) => break None,
             },
+            kept = renewal.ready(), if leaving.is_none() => renewal.go_on(shared, &out, kept),
             _ = beat.tick() => {
                 let memory_bytes = resident_bytes();
                 shared.turn(|hub, now| hub.heartbeat(memory_bytes, now));
@@ -209,18 +220,14 @@ async fn serve(shared: &Arc<Shared>, welcomed: Welcomed, address: &str) -> Resul
             }
         }
     };
-    lanes.abort();
+    others.abort();
     if leaving.is_some() || shared.lock().is_closing() {
         shared.turn(|hub, _| hub.disconnected());
         return Ok(());
     }
     let error = match refused {
         Some(error) => error,
-        None => {
-            // Where the control lane alone has ended, the rest is of no use.
-            connection.close(VarInt::from_u32(Code::Protocol as u32), b"the control lane ended");
-            end(&connection.closed().await)
-        }
+        None => end(&lanes::end_of(&connection).await),
     };
     shared.turn(|hub, _| {
         hub.disconnected();
@@ -234,6 +241,8 @@ async fn serve(shared: &Arc<Shared>, welcomed: Welcomed, address: &str) -> Resul
 /// What follows from a frame on the control lane.
 enum Next {
     Go,
+    /// The answer to a Renew.
+    Renewed(Renewed),
     /// Both goodbyes were said, and ours was the first: we close.
     Close,
     /// The coordinator takes its leave.
@@ -278,9 +287,14 @@ fn control_frame(shared: &Arc<Shared>, out: &Outgoing, frame: &Frame) -> Result<
         FrameKind::SubscribeAck => {
             let ack: SubscribeAck = message(frame)?;
             if ack.code() != Code::Unspecified {
-                tracing::warn!(topic = ack.topic, reason = ack.message, "a subscription was refused");
+                let code = dial::of_code(ack.code(), String::new()).code;
+                let (topic, reason) = (ack.topic, ack.message);
+                shared.turn(|hub, _| {
+                    hub.events.push(AgentEvent::SubscriptionRefused { topic, code, reason });
+                });
             }
         }
+        FrameKind::Renewed => return Ok(Next::Renewed(message(frame)?)),
         FrameKind::Goodbye => {
             let goodbye: Goodbye = message(frame)?;
             let error = dial::of_code(goodbye.code(), goodbye.message.clone());

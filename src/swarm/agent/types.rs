@@ -2,18 +2,20 @@
 
 use crate::protocol::{Fence, Millis};
 use crate::security::Identity;
-use crate::swarm::error::SwarmError;
+use crate::swarm::error::{SwarmCode, SwarmError};
+use crate::swarm::renewal::IdentityListener;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// How an agent is set up.
-#[derive(Debug)]
 pub struct AgentConfig {
     /// `host:port` of coordinators, tried in order and again with back-off.
     pub addresses: Vec<String>,
     /// Who it is.
     pub identity: Identity,
+    /// Keeps its renewed identities.
+    pub on_identity: Option<IdentityListener>,
     /// What it is for.
     pub agent_type: String,
     /// What tasks may require of it.
@@ -40,6 +42,15 @@ pub enum AgentEvent {
     },
     /// The connection is gone; it dials again.
     Disconnected {
+        /// Why.
+        reason: String,
+    },
+    /// Messages on a topic will not come: it may not have them, or has too many topics.
+    SubscriptionRefused {
+        /// The topic.
+        topic: String,
+        /// FORBIDDEN or OVERLOADED.
+        code: SwarmCode,
         /// Why.
         reason: String,
     },

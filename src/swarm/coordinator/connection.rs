@@ -1,7 +1,11 @@
-//! One agent's connection at the coordinator, from its handshake to its end.
+//! One agent's connection at the coordinator, from its login to its end.
 
 use super::Shared;
+use super::entrance::Attendance;
 use super::hub::{Life, Session};
+use super::trust::credentials::Credentials;
+use super::trust::renewal;
+use super::trust::rights::{Rights, grant_refused};
 use crate::protocol::frame::{
     Frame, HANDSHAKE_FRAME_BYTES, INLINE_PAYLOAD_BYTES, LANE_FRAME_BYTES, max_frame_bytes,
 };
@@ -13,7 +17,8 @@ use crate::protocol::session::{self, Greeting, Listening, Terms, VERSIONS, Versi
 use crate::protocol::tasks::{self, Departure, Failure, FailureCode, Offer};
 use crate::protocol::{Fence, Generation, TaskId};
 use crate::security::{Peer, Refusal, peer_of};
-use crate::swarm::lanes::{Incoming, LaneEnd, Outgoing, read_large};
+use crate::swarm::kinds::KINDS;
+use crate::swarm::lanes::{Incoming, LaneEnd, Outgoing, end_of, read_large};
 use bytes::{Bytes, BytesMut};
 use quinn::crypto::rustls::HandshakeData;
 use quinn::{Connection, ConnectionError, VarInt};
@@ -21,56 +26,13 @@ use rustls_pki_types::CertificateDer;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use tracing::Instrument;
 
-/// Handshakes that are computed at once. Each costs about a millisecond; the others wait in the socket.
-const MAX_HANDSHAKES: usize = 64;
-
-/// Of those, the ones that are kept for peers that have shown that they are at their address.
-const PROVEN_ONLY: usize = 48;
-
-/// The longest that a peer may take for its TLS handshake, in which it holds one of the places. A lost packet would
-/// otherwise hold it for a minute and a half.
-const TLS: Duration = Duration::from_secs(3);
-
-/// The longest from there to its Hello.
+/// The longest from the TLS handshake to the Hello.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 
 /// Every agent has a capability of this and its id, so that a task can require that very agent.
 const AGENT_CAPABILITY: &str = "agent:";
-
-/// Lets agents in, as long as the endpoint is open.
-pub(super) async fn accept(endpoint: quinn::Endpoint, shared: Arc<Shared>) {
-    let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
-    while let Some(incoming) = endpoint.accept().await {
-        if shared.lock().life == Life::Closed {
-            incoming.refuse();
-            continue;
-        }
-        if handshakes.available_permits() <= PROVEN_ONLY && incoming.may_retry() {
-            // Under load, only who really is at its address is worth a signature, and a place that it may keep for long.
-            if let Err(error) = incoming.retry() {
-                error.into_incoming().ignore();
-            }
-            continue;
-        }
-        let Ok(permit) = handshakes.clone().acquire_owned().await else { return };
-        let shared = shared.clone();
-        let span = shared.span.clone();
-        let entering = async move {
-            let connection = match timeout(TLS, incoming).await {
-                Ok(Ok(connection)) => connection,
-                Ok(Err(error)) => return shared.metrics.handshake_failed(&error),
-                Err(_) => return shared.metrics.handshake_timed_out(),
-            };
-            drop(permit);
-            serve(connection, &shared).await;
-        };
-        tokio::spawn(entering.instrument(span));
-    }
-}
 
 /// Why a peer was not welcomed.
 struct Unwelcome {
@@ -90,9 +52,21 @@ impl From<session::SessionError> for Unwelcome {
     }
 }
 
-async fn serve(connection: Connection, shared: &Arc<Shared>) {
-    match greet(&connection, shared).await {
-        Ok(welcomed) => welcomed.run(shared).await,
+/// What comes after the TLS handshake, until the connection ends.
+pub(super) async fn serve(connection: Connection, shared: &Arc<Shared>, attendance: &Attendance) {
+    let entered = peer(&connection).and_then(|peer| {
+        let ticket = attendance.enter(Arc::from(peer.name.id()));
+        Ok((peer, ticket.map_err(|(code, message)| Unwelcome::new(code, message))?))
+    });
+    let greeted = match entered {
+        Ok((peer, ticket)) => greet(&connection, peer, shared).await.map(|welcomed| (welcomed, ticket)),
+        Err(unwelcome) => Err(unwelcome),
+    };
+    match greeted {
+        Ok((welcomed, mut ticket)) => {
+            ticket.welcomed();
+            welcomed.run(shared).await;
+        }
         Err(unwelcome) => {
             tracing::info!(
                 peer = %connection.remote_address(),
@@ -119,9 +93,8 @@ struct Welcomed {
 }
 
 /// From the handshake to the Welcome.
-async fn greet(connection: &Connection, shared: &Arc<Shared>) -> Result<Welcomed, Unwelcome> {
+async fn greet(connection: &Connection, peer: Peer, shared: &Arc<Shared>) -> Result<Welcomed, Unwelcome> {
     let late = |_| Unwelcome::new(Code::Timeout, "no Hello in time");
-    let peer = peer(connection)?;
     let data = connection.handshake_data().and_then(|any| any.downcast::<HandshakeData>().ok());
     let data = data.ok_or_else(|| Unwelcome::new(Code::Internal, "no data of the handshake"))?;
     let version = version_of(VERSIONS, data.protocol.as_deref())?;
@@ -143,7 +116,9 @@ async fn greet(connection: &Connection, shared: &Arc<Shared>) -> Result<Welcomed
         }
     };
     control.allow(LANE_FRAME_BYTES);
-    match join(shared, &peer, greeting, key_exchange, &out) {
+    let rights = shared.rights(&peer).await;
+    let rights = rights.map_err(|refusal| Unwelcome::new(Code::Unauthenticated, refusal.to_string()));
+    match rights.and_then(|rights| join(shared, &peer, rights, greeting, key_exchange, &out)) {
         Ok(generation) => Ok(Welcomed { generation, out, control, id }),
         Err(unwelcome) => {
             refuse(&out, connection, &unwelcome).await;
@@ -191,11 +166,18 @@ async fn hello(control: &mut Incoming, version: Version, shared: &Shared) -> Res
 fn join(
     shared: &Arc<Shared>,
     peer: &Peer,
+    rights: Rights,
     greeting: Greeting,
     key_exchange: Arc<str>,
     out: &Outgoing,
 ) -> Result<Generation, Unwelcome> {
     let agent: Arc<str> = Arc::from(peer.name.id());
+    if !rights.agent_type(&greeting.agent_type) {
+        let message = format!("this identity may not be an agent of type {:?}", greeting.agent_type);
+        shared.audit.note(grant_refused(peer, &greeting.agent_type, "agentTypes"));
+        return Err(Unwelcome::new(Code::Forbidden, message));
+    }
+    note_kinds(shared, peer, &rights, &greeting.kinds);
     shared.turn(|hub, now| {
         match hub.life {
             // What is there already has to be done, also by agents that lost their connection meanwhile.
@@ -228,7 +210,7 @@ fn join(
         };
         let joined = hub
             .ledger
-            .join(agent.clone(), greeting.instance, offer, None, &resume, now)
+            .join(agent.clone(), greeting.instance, offer, rights.kinds(), &resume, now)
             .map_err(|refusal| Unwelcome::new(Code::Overloaded, refusal.to_string()))?;
         let generation = joined.generation;
         hub.sessions.insert(
@@ -243,6 +225,7 @@ fn join(
                 connected_at: now,
                 key_exchange,
                 topics: HashSet::new(),
+                credentials: Credentials::new(peer.clone(), rights),
                 load: 0.0,
                 memory_bytes: 0,
                 retired: false,
@@ -257,6 +240,7 @@ fn join(
             epoch: hub.epoch,
             agent_timeout_ms: shared.config.agent_timeout_ms,
             max_message_bytes: shared.config.max_message_bytes as u64,
+            features: if shared.trust.is_some() { session::RENEWAL } else { 0 },
         };
         let resumed = joined.resumed.iter().map(|(task, fence)| Held {
             task: task.0,
@@ -274,6 +258,17 @@ fn join(
         hub.events.extend(session.map(super::CoordinatorEvent::AgentJoined));
         Ok(generation)
     })
+}
+
+/// Kinds that an agent has handlers for and may not be given: the ledger passes it over, and an operator should know why.
+fn note_kinds(shared: &Shared, peer: &Peer, rights: &Rights, kinds: &[Arc<str>]) {
+    let Some(allowed) = rights.kinds() else { return };
+    // What is built in comes with every agent; nobody asked for it.
+    let asked = kinds.iter().filter(|kind| !KINDS.contains(&&***kind) && !allowed.contains(kind));
+    for kind in asked {
+        tracing::warn!(agent = peer.name.id(), %kind, "an agent has a handler for a kind that it may not be given");
+        shared.audit.note(grant_refused(peer, kind, "kinds"));
+    }
 }
 
 impl Welcomed {
@@ -298,9 +293,7 @@ impl Welcomed {
             shared.metrics.turned_away(Code::Protocol);
             close(&connection, Code::Protocol, &reason);
         }
-        // Where the control lane alone has ended, the rest is of no use.
-        close(&connection, Code::Protocol, "the control lane ended");
-        let end = connection.closed().await;
+        let end = end_of(&connection).await;
         lanes.abort();
         shared.turn(|hub, now| {
             let reason = match &end {
@@ -335,6 +328,13 @@ fn control_frame(
         FrameKind::Offer => {
             let offer: messages::Offer = message(frame)?;
             let kinds = session::check_offer(&offer).map_err(|error| error.to_string())?;
+            let session =
+                shared.lock().sessions.get(&generation).map(|session| {
+                    (session.credentials.peer().clone(), session.credentials.rights().clone())
+                });
+            if let Some((peer, rights)) = session {
+                note_kinds(shared, &peer, &rights, &kinds);
+            }
             shared.turn(|hub, now| hub.ledger.offer_changed(agent, generation, kinds, offer.slots, now));
         }
         FrameKind::Progress => {
@@ -355,11 +355,14 @@ fn control_frame(
                 if !hub.serves(generation) {
                     return;
                 }
-                let subscribed = hub.subscribe(generation, &subscribe.topic);
-                let (code, message) = match subscribed {
-                    Ok(()) => (Code::Unspecified, String::new()),
-                    Err(full) => (Code::Overloaded, full.to_string()),
+                let refused = hub.refuse_topic(generation, &subscribe.topic, shared.audit.as_ref());
+                let subscribed = match refused {
+                    Some(refused) => Err((Code::Forbidden, refused)),
+                    None => hub
+                        .subscribe(generation, &subscribe.topic)
+                        .map_err(|full| (Code::Overloaded, full.to_string())),
                 };
+                let (code, message) = subscribed.err().unwrap_or((Code::Unspecified, String::new()));
                 let answer = SubscribeAck { topic: subscribe.topic.clone(), code: code.into(), message };
                 hub.send(generation, FrameKind::SubscribeAck, frame.request, &answer, &Bytes::new());
             });
@@ -368,6 +371,8 @@ fn control_frame(
             let unsubscribe: Unsubscribe = message(frame)?;
             shared.turn(|hub, _| hub.unsubscribe(generation, &unsubscribe.topic));
         }
+        FrameKind::Renew => renewal::asked(shared, generation, frame.request, message(frame)?)?,
+        FrameKind::RenewalKept => renewal::kept(shared, generation, &message(frame)?)?,
         FrameKind::Goodbye => {
             let goodbye: Goodbye = message(frame)?;
             tracing::debug!(agent = %agent, code = goodbye.code, "goodbye");
@@ -510,12 +515,17 @@ fn task_frames(
                 FrameKind::Publish => {
                     let publish: Publish = message(&frame)?;
                     session::check_name("topic", &publish.topic).map_err(|error| error.to_string())?;
-                    let payload = &frame.payload;
-                    let reached =
-                        hub.publish(agent, Some(generation), &publish.topic, publish.content, payload);
+                    let refused = hub.refuse_topic(generation, &publish.topic, shared.audit.as_ref());
+                    let answer = match refused {
+                        Some(message) => PublishAck { reached: 0, code: Code::Forbidden.into(), message },
+                        None => {
+                            let (topic, content) = (&publish.topic, publish.content);
+                            let reached =
+                                hub.publish(agent, Some(generation), topic, content, &frame.payload);
+                            PublishAck { reached, code: Code::Unspecified.into(), message: String::new() }
+                        }
+                    };
                     if frame.request != 0 {
-                        let answer =
-                            PublishAck { reached, code: Code::Unspecified.into(), message: String::new() };
                         hub.send(generation, FrameKind::PublishAck, frame.request, &answer, &Bytes::new());
                     }
                 }

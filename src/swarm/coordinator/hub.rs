@@ -8,17 +8,22 @@
 mod waiters;
 
 use super::committer::{Committer, Turn};
+use super::trust::credentials::Credentials;
+use super::trust::rights::grant_refused;
 use super::types::{AgentInfo, CoordinatorEvent, TaskNotice, TaskResult, WaiterId};
 use crate::protocol::messages::{
     self, Adapt, Assign, Cancel, Code, FrameKind, Goodbye, Heartbeat, HeartbeatAck, Lane, Publish, ResultAck,
 };
 use crate::protocol::tasks::{CancelReason, Change, Effect, Ledger, Outcome};
 use crate::protocol::{AgentId, Fence, Generation, Millis, TaskId};
+use crate::security::Refusal;
+use crate::security::audit::Audit;
 use crate::swarm::error::SwarmError;
 use crate::swarm::lanes::{Outgoing, SendError};
 use crate::swarm::metrics::Metrics;
 use bytes::Bytes;
 use prost::Message;
+use quinn::VarInt;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,6 +68,7 @@ pub(super) struct Session {
     pub(super) connected_at: Millis,
     pub(super) key_exchange: Arc<str>,
     pub(super) topics: HashSet<Arc<str>>,
+    pub(super) credentials: Credentials,
     /// As its last heartbeat says.
     pub(super) load: f64,
     /// As its last heartbeat says.
@@ -338,19 +344,27 @@ impl Hub {
         self.sessions.get(&generation).is_some_and(|session| !session.retired)
     }
 
+    /// Ends a session whose certificate is not accepted any more.
+    pub(super) fn end_for(&mut self, generation: Generation, refusal: Refusal) {
+        let Some(session) = self.sessions.get_mut(&generation) else { return };
+        let why = refusal.to_string();
+        session.out.connection().close(VarInt::from_u32(Code::Unauthenticated as u32), why.as_bytes());
+        session.revoked.get_or_insert(why);
+    }
+
     /// Ends every session of an agent that is not welcome any more.
     pub(super) fn expel(&mut self, agent: &str, why: &str) {
         for session in self.sessions.values_mut().filter(|session| &*session.agent == agent) {
             session.revoked =
                 Some(if why.is_empty() { "revoked".to_owned() } else { format!("revoked: {why}") });
-            let code = quinn::VarInt::from_u32(Code::Unauthenticated as u32);
+            let code = VarInt::from_u32(Code::Unauthenticated as u32);
             session.out.connection().close(code, b"the certificate was revoked");
         }
     }
 
     fn end(&self, generation: Generation, code: Code, reason: &str) {
         if let Some(session) = self.sessions.get(&generation) {
-            session.out.connection().close(quinn::VarInt::from_u32(code as u32), reason.as_bytes());
+            session.out.connection().close(VarInt::from_u32(code as u32), reason.as_bytes());
         }
     }
 
@@ -398,6 +412,21 @@ impl Hub {
     }
 
     // -------------------------------------------------------------------------------------------- sessions
+
+    /// Why a session may not use a topic, in words; None where it may.
+    pub(super) fn refuse_topic(
+        &self,
+        generation: Generation,
+        topic: &str,
+        audit: &dyn Audit,
+    ) -> Option<String> {
+        let credentials = &self.sessions.get(&generation)?.credentials;
+        if credentials.rights().topic(topic) {
+            return None;
+        }
+        audit.note(grant_refused(credentials.peer(), topic, "topics"));
+        Some(format!("this identity may not use the topic {topic:?}"))
+    }
 
     pub(super) fn subscribe(&mut self, generation: Generation, topic: &str) -> Result<(), TooManyTopics> {
         let Some(session) = self.sessions.get_mut(&generation) else { return Ok(()) };

@@ -4,20 +4,26 @@
 //! | --- | --- |
 //! | [`types`] | what goes in and what comes out |
 //! | [`checks`] | what a task may claim |
+//! | [`door`] | who may begin a handshake, under load and under attack |
+//! | [`entrance`] | lets agents in: handshakes, and how many connections an identity may have |
 //! | [`hub`] | the ledger and everything that threads share |
 //! | [`shared`] | turns, and the checks before them |
 //! | [`committer`] | makes changes durable before their effects happen |
 //! | [`start`] | opens the store and the sockets |
 //! | [`refused`] | agents that were dropped for good |
-//! | [`connection`] | one agent's connection, from its handshake to its end |
+//! | [`connection`] | one agent's connection, from its login to its end |
+//! | [`trust`] | whom to believe, and for how long |
 
 mod checks;
 mod committer;
 mod connection;
+mod door;
+mod entrance;
 mod hub;
 mod refused;
 mod shared;
 mod start;
+mod trust;
 mod types;
 
 pub use types::{
@@ -34,6 +40,7 @@ use super::metrics::Metrics;
 use super::network::Network;
 use super::once::Once;
 use crate::protocol::messages::{Code, Content, FrameKind, Goodbye};
+use crate::security::audit::Audit;
 use crate::security::{Admission, CertificateAuthority, Identity, check_id};
 use bytes::Bytes;
 use committer::Committer;
@@ -45,6 +52,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 use tokio::sync::Notify;
+use trust::Trust;
 
 /// How long `close` waits for agents to say goodbye.
 const GOODBYE: Duration = Duration::from_millis(500);
@@ -67,6 +75,13 @@ struct Shared {
     endpoint: Mutex<Option<quinn::Endpoint>>,
     admission: Admission,
     development: Option<CertificateAuthority>,
+    /// The authority that it was given.
+    trust: Option<Trust>,
+    /// Who it is at present.
+    identity: Mutex<Identity>,
+    /// The identity was changed by the program.
+    rotated: Notify,
+    audit: Arc<dyn Audit>,
     traffic: Arc<Traffic>,
     metrics: Arc<Metrics>,
     committer: Option<Committer>,
@@ -130,9 +145,12 @@ impl Coordinator {
     ) {
         // A hash of 64 MiB takes a while: before the turn, not inside.
         let digest = task.key.as_ref().map(|_| fingerprint(&task.kind, &task.payload));
+        let key = task.key.clone();
         self.0.turn(|hub, now| {
             let accepted = self.0.spec(hub, task, digest).and_then(|(spec, digest)| {
-                hub.ledger.enqueue(spec, digest, true, now).map_err(SwarmError::from)
+                hub.ledger
+                    .enqueue(spec, digest, true, now)
+                    .map_err(|refusal| self.0.refusal(refusal, key.as_deref()))
             });
             match accepted {
                 Ok(accepted) => {
@@ -154,9 +172,12 @@ impl Coordinator {
         done: impl FnOnce(Result<TaskResult, SwarmError>) + Send + 'static,
     ) -> WaiterId {
         let digest = task.key.as_ref().map(|_| fingerprint(&task.kind, &task.payload));
+        let key = task.key.clone();
         self.0.turn(|hub, now| {
             let accepted = self.0.spec(hub, task, digest).and_then(|(spec, digest)| {
-                hub.ledger.enqueue(spec, digest, false, now).map_err(SwarmError::from)
+                hub.ledger
+                    .enqueue(spec, digest, false, now)
+                    .map_err(|refusal| self.0.refusal(refusal, key.as_deref()))
             });
             match accepted {
                 Ok(accepted) => hub.wait(accepted.task, Box::new(done)),
@@ -236,7 +257,9 @@ impl Coordinator {
                 let missing =
                     || SwarmError::new(SwarmCode::NotFound, format!("there is no dead letter {task_id:?}"));
                 let task = task.ok_or_else(missing)?;
-                hub.ledger.retry_dead_letter(task, now).map_err(SwarmError::from)
+                hub.ledger
+                    .retry_dead_letter(task, now)
+                    .map_err(|refusal| self.0.refusal(refusal, Some(task_id)))
             });
             match retried {
                 Ok(()) => hub.reply(None, done),
@@ -309,12 +332,11 @@ impl Coordinator {
 
     /// Prometheus text.
     pub fn metrics(&self) -> String {
-        let failing = self.0.committer.as_ref().is_some_and(Committer::is_failing);
-        self.0.metrics.text(&self.stats(), failing)
+        self.0.metrics.text(&self.stats(), self.0.failing())
     }
 
     /// Drops an agent now and refuses it from now on, whatever its certificate says; kept in the data directory where
-    /// there is one. `done` gets STORE when it could not be kept: then the agent is dropped, and refused by this process alone.
+    /// there is one, and in the register of the authority where there is one. `done` gets STORE when it could not be kept: then the agent is dropped, and refused by this process alone.
     pub fn revoke(
         &self,
         agent_id: &str,
@@ -328,12 +350,14 @@ impl Coordinator {
         self.0.admission.revocations.refuse_id(agent_id);
         tracing::warn!(agent = agent_id, reason, "agent revoked");
         self.0.turn(|hub, _| hub.expel(agent_id, reason));
-        let (shared, id) = (self.0.clone(), agent_id.to_owned());
+        let (shared, id, reason) = (self.0.clone(), agent_id.to_owned(), reason.to_owned());
         let kept = Once::new(done);
         let told = kept.clone();
         // The file may be slow; the agent is gone already.
         let thread = thread::Builder::new().name("midstreamer-revoke".to_owned()).spawn(move || {
-            kept.run(shared.refused.lock().unwrap_or_else(PoisonError::into_inner).add(&id));
+            let _inside = shared.span.clone().entered();
+            let listed = shared.refused.lock().unwrap_or_else(PoisonError::into_inner).add(&id);
+            kept.run(listed.and(trust::revoke(&shared, &id, &reason)));
         });
         if let Err(error) = thread {
             told.run(Err(SwarmError::new(SwarmCode::Store, format!("no thread to keep it: {error}"))));
@@ -346,7 +370,9 @@ impl Coordinator {
     /// INVALID_ARGUMENT for an identity of another coordinator or swarm, FORBIDDEN for a throw-away one.
     pub fn rotate_identity(&self, identity: &Identity) -> Result<(), SwarmError> {
         self.0.check_open(&self.0.lock())?;
-        start::rotate(&self.0, identity)
+        start::rotate(&self.0, identity)?;
+        self.0.rotated.notify_one();
+        Ok(())
     }
 
     /// Takes nothing new and waits until nothing is queued or running; TIMEOUT when that takes too long, and then it
@@ -422,8 +448,12 @@ impl Monitored for Coordinator {
     }
 
     fn not_ready(&self) -> Option<&'static str> {
-        if self.0.committer.as_ref().is_some_and(Committer::is_failing) {
+        let failing = self.0.failing();
+        if failing.store {
             return Some("the task store refuses to commit");
+        }
+        if failing.register {
+            return Some("the register of the authority cannot be read");
         }
         match self.0.lock().life {
             Life::Open => None,

@@ -2,11 +2,14 @@
 
 use super::committer::{self, Committer};
 use super::hub::{Call, Hub, Life};
+use super::trust::Trust;
 use super::types::{TaskRequest, TaskState, TaskStateName};
 use super::{Shared, checks};
-use crate::protocol::tasks::{TaskSpec, TaskStatus};
+use crate::protocol::tasks::{Refusal, TaskSpec, TaskStatus};
 use crate::protocol::{Millis, TaskId};
+use crate::security::Identity;
 use crate::swarm::error::{SwarmCode, SwarmError};
+use crate::swarm::metrics::Failing;
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use std::sync::{MutexGuard, PoisonError};
@@ -31,6 +34,22 @@ impl Shared {
             self.timer.notify_one();
         }
         out
+    }
+
+    /// What the ledger refuses, with the name or the limit that it is about.
+    pub(super) fn refusal(&self, refusal: Refusal, name: Option<&str>) -> SwarmError {
+        let message = match (refusal, name) {
+            (Refusal::Overloaded, _) => {
+                let most = self.config.max_queued;
+                format!("the queue is full: it holds maxQueued ({most}) tasks, or 1 GiB of payloads")
+            }
+            (Refusal::IdempotencyMismatch, Some(key)) => {
+                format!("idempotencyKey {key:?} belongs to a task with another kind or payload")
+            }
+            (other, Some(name)) => format!("task {name:?}: {other}"),
+            (other, None) => other.to_string(),
+        };
+        SwarmError { message, ..SwarmError::from(refusal) }
     }
 
     /// Gives up the lock and runs what was collected under it.
@@ -72,6 +91,23 @@ impl Shared {
         hub.end_turn(self.committer.as_ref(), self.clock.now());
         self.leave(hub);
         self.timer.notify_one();
+    }
+
+    /// What does not work at the moment.
+    pub(super) fn failing(&self) -> Failing {
+        Failing {
+            store: self.committer.as_ref().is_some_and(Committer::is_failing),
+            register: self.trust.as_ref().is_some_and(Trust::is_failing),
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().life == Life::Closed
+    }
+
+    /// Who it is at present.
+    pub(super) fn identity(&self) -> Identity {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn check_open(&self, hub: &Hub) -> Result<(), SwarmError> {

@@ -2,13 +2,15 @@
 
 use super::checks;
 use super::committer::Committer;
-use super::connection;
+use super::entrance;
 use super::hub::{Hub, Life};
 use super::refused::Refused;
+use super::trust::{self, Trust};
 use super::{Coordinator, CoordinatorConfig, Listener, Shared};
 use crate::protocol::messages::Code;
 use crate::protocol::session::{VERSIONS, alpns};
 use crate::protocol::tasks::{Ledger, LedgerConfig};
+use crate::security::audit::{AuditError, NoAudit};
 use crate::security::{
     Admission, AuthorityError, CertificateAuthority, Identity, IdentityError, IssueRequest, Role,
 };
@@ -57,14 +59,23 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
     checks::config(&config)?;
     let listen = network::resolve("listen", &config.listen)?;
     let http = config.http.as_deref().map(|address| network::resolve("http", address)).transpose()?;
-    let (identity, development) = match config.identity.take() {
-        Some(identity) => (identity, None),
-        None => {
+    let trust = config.authority.clone().map(Trust::open).transpose()?;
+    let (identity, development) = match (config.identity.take(), &trust) {
+        (Some(identity), _) => (identity, None),
+        (None, Some(trust)) => {
+            let identity = trust::own::issue(trust.authority())?;
+            trust.refresh()?;
+            (identity, None)
+        }
+        (None, None) => {
             let authority = CertificateAuthority::in_memory(DEVELOPMENT_SWARM)?;
             let identity = issue(&authority, DEVELOPMENT_ID, Role::Coordinator)?;
             (identity, Some(authority))
         }
     };
+    if let Some(trust) = &trust {
+        trust::own::check(trust, &identity)?;
+    }
     let metrics = Arc::new(Metrics::new());
     let admission = {
         let metrics = metrics.clone();
@@ -81,7 +92,8 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
     };
     let recovered = store.open()?;
     let refused = Refused::open(config.data_dir.as_deref())?;
-    admission.revocations.replace([], refused.ids().map(str::to_owned));
+    let revoked = trust.as_ref().map(Trust::revoked).unwrap_or_default();
+    admission.revocations.replace(revoked, refused.ids().map(str::to_owned));
     let (name, epoch) = (recovered.store, recovered.epoch);
     let clock = Clock::new();
     let ledger_config = LedgerConfig {
@@ -126,6 +138,10 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
         endpoint: Mutex::new(Some(endpoint.clone())),
         admission,
         development,
+        trust,
+        identity: Mutex::new(identity),
+        rotated: Notify::new(),
+        audit: Arc::new(NoAudit),
         traffic: Arc::new(Traffic::default()),
         metrics,
         committer: committer.clone(),
@@ -144,7 +160,11 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
         *shared.store_thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
     }
     network.spawn(timer(shared.clone()).instrument(span.clone()));
-    network.spawn(connection::accept(endpoint, shared.clone()).instrument(span));
+    network.spawn(trust::watch::watch(shared.clone()).instrument(span.clone()));
+    if shared.trust.is_some() {
+        network.spawn(trust::own::renew(shared.clone()).instrument(span.clone()));
+    }
+    network.spawn(entrance::accept(endpoint, shared.clone()).instrument(span));
     // What the recovery itself decided, such as deadlines that passed meanwhile.
     shared.turn(|_, _| {});
     if let Some(address) = http {
@@ -217,10 +237,19 @@ pub(super) fn rotate(shared: &Shared, identity: &Identity) -> Result<(), SwarmEr
         let message = format!("identity is {name}, not the coordinator {:?}", shared.id);
         return Err(SwarmError::new(SwarmCode::InvalidArgument, message));
     }
+    if let Some(trust) = &shared.trust {
+        trust::own::check(trust, identity)?;
+    }
+    take_up(shared, identity)
+}
+
+/// New handshakes use this identity, which was checked.
+pub(super) fn take_up(shared: &Shared, identity: &Identity) -> Result<(), SwarmError> {
     let server = server_config(identity, &shared.admission, &shared.config)?;
     match shared.endpoint.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
         Some(endpoint) => {
             endpoint.set_server_config(Some(server));
+            *shared.identity.lock().unwrap_or_else(PoisonError::into_inner) = identity.clone();
             Ok(())
         }
         None => Err(SwarmError::closed("coordinator")),
@@ -290,9 +319,18 @@ impl From<AuthorityError> for SwarmError {
     fn from(error: AuthorityError) -> Self {
         let code = match error {
             AuthorityError::Invalid { .. } => SwarmCode::InvalidArgument,
+            AuthorityError::Io { .. } | AuthorityError::Busy { .. } | AuthorityError::Corrupt { .. } => {
+                SwarmCode::Store
+            }
             _ => SwarmCode::Internal,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<AuditError> for SwarmError {
+    fn from(error: AuditError) -> Self {
+        Self::new(SwarmCode::Store, error.to_string())
     }
 }
 

@@ -1,8 +1,9 @@
 //! What goes into a coordinator and what it tells.
 
 use crate::protocol::{AgentId, Millis};
-use crate::security::Identity;
+use crate::security::{CertificateAuthority, Identity};
 use crate::swarm::logs::LogEntry;
+use crate::swarm::renewal::IdentityListener;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,8 +16,15 @@ pub type LogListener = Arc<dyn Fn(LogEntry) + Send + Sync>;
 pub struct CoordinatorConfig {
     /// `host:port` to listen on; port 0 takes a free one.
     pub listen: String,
-    /// Who it is. None: it makes a throw-away authority of its own, for development.
+    /// Who it is. None: its authority makes it an identity; without one it makes a throw-away authority of its own, for
+    /// development.
     pub identity: Option<Identity>,
+    /// Issues the identities of its members. None: nobody can join or be renewed.
+    pub authority: Option<Arc<CertificateAuthority>>,
+    /// `host:port` for those who join with a token; needs an authority. Off by default.
+    pub enroll_listen: Option<String>,
+    /// Keeps its renewed identities.
+    pub on_identity: Option<IdentityListener>,
     /// Where the task queue is kept. None: in memory.
     pub data_dir: Option<PathBuf>,
     /// An agent that was not heard of for so long is gone.
@@ -46,6 +54,9 @@ impl Default for CoordinatorConfig {
         Self {
             listen: "127.0.0.1:0".to_owned(),
             identity: None,
+            authority: None,
+            enroll_listen: None,
+            on_identity: None,
             data_dir: None,
             agent_timeout_ms: 10_000,
             task_timeout_ms: None,

@@ -3,6 +3,7 @@
 use super::FileError;
 use crate::kernels::dtw::Metric;
 use crate::kernels::normalize::Normalize;
+use crate::security::keyring::STREAM_MAGIC;
 
 /// The version that is written, and the latest that is read.
 pub const VERSION: u32 = 1;
@@ -144,6 +145,9 @@ impl Header {
 
 /// Checks the first bytes of a file, and gives the length of its header.
 pub(super) fn parse_prelude(bytes: &[u8; PRELUDE_BYTES]) -> Result<usize, FileError> {
+    if bytes[..STREAM_MAGIC.len()] == STREAM_MAGIC {
+        return Err(FileError::Sealed);
+    }
     if bytes[..MAGIC.len()] != MAGIC {
         return Err(corrupt("it does not begin like one", 0));
     }

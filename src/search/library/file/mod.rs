@@ -15,20 +15,24 @@
 //! | `blocks` | a stream of bytes cut into checksummed blocks |
 //! | `decode`, `encode` | a library as such a stream |
 //! | `replace` | the steps by which a file replaces another, over any [`Storage`] |
+//! | `sealed` | the same bytes under a key of a [`Keyring`](crate::security::keyring::Keyring) |
 
 mod blocks;
 mod decode;
 mod encode;
 mod format;
 mod replace;
+mod sealed;
 
 pub use decode::decode;
 pub use encode::encode;
 pub use format::VERSION;
 pub use replace::{Disk, Storage};
+pub use sealed::{read_sealed, write_sealed, write_sealed_to};
 
 use crate::kernels::dtw::Metric;
 use crate::kernels::normalize::Normalize;
+use crate::security::keyring::KeyringError;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -110,6 +114,12 @@ pub enum FileError {
         /// What is wrong.
         what: String,
     },
+    /// The file is sealed, and there was no keyring to open it with.
+    #[error("the pattern library is sealed: it takes the keyring to load it")]
+    Sealed,
+    /// With a keyring: the file does not open, or no key could be had.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
     /// The operating system has no room for what the file holds.
     #[error("{bytes} bytes of memory could not be had")]
     OutOfMemory {
@@ -143,6 +153,12 @@ pub fn write_to<S: Storage>(storage: &S, path: &Path, saved: &Saved) -> Result<(
 
 /// Loads a library. Needs memory for what the file holds and a small constant; reads once, front to back.
 pub fn read(path: &Path) -> Result<Saved, FileError> {
+    let (file, size) = open(path)?;
+    decode(file, size, path)
+}
+
+/// The file at `path` and its length in bytes.
+fn open(path: &Path) -> Result<(File, u64), FileError> {
     let found = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => FileError::Missing { path: path.to_owned() },
         _ => FileError::Io { path: path.to_owned(), action: "open", source: error },
@@ -153,5 +169,5 @@ pub fn read(path: &Path) -> Result<Saved, FileError> {
     }
     let file = File::open(path).map_err(found)?;
     let size = file.metadata().map_err(FileError::io(path, "read"))?.len();
-    decode(file, size, path)
+    Ok((file, size))
 }

@@ -22,7 +22,9 @@ impl Hub {
                 self.waiting.entry(task).or_default().push(id);
             }
             Err(missing) => {
-                let error = SwarmError::from(missing);
+                let id = self.public_id(task);
+                let error =
+                    SwarmError { message: format!("task {id}: {missing}"), ..SwarmError::from(missing) };
                 self.calls.push(Box::new(move || settled(Err(error))));
             }
         }
