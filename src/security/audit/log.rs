@@ -45,7 +45,7 @@ impl Default for AuditOptions {
             note_delay: Duration::from_millis(100),
             retry: Duration::from_millis(500),
             queue_entries: 20_000,
-            queue_bytes: 32 << 20,
+            queue_bytes: 64 << 20,
         }
     }
 }
@@ -257,8 +257,9 @@ impl Shared {
             self.changed.notify_all();
             return Err(AuditError::Store("more entries wait than there is room for".to_owned()));
         }
+        let full = queue.is_full(BATCH);
         drop(queue);
-        if first || urgent {
+        if first || urgent || full {
             self.changed.notify_all();
         }
         Ok(())
@@ -319,7 +320,7 @@ impl Shared {
 
     /// When there is something to do; `None`: not until somebody says so.
     fn wake<D: Disk>(&self, queue: &Queue, writer: &Writer<D>, now: Instant) -> Option<Instant> {
-        if queue.waiting > 0 || queue.lost.count > 0 || writer.beside.is_some() {
+        if queue.waiting > 0 || queue.is_full(BATCH) || queue.lost.count > 0 || writer.beside.is_some() {
             return Some(now);
         }
         let dues = [queue.due(self.options.note_delay), queue.refusals.due(), writer.checkpoint_due()];

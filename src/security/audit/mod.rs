@@ -31,7 +31,7 @@ pub use files::{AuditDirectory, Disk, Segment, Shelf};
 pub use line::{Anchor, LONGEST_DETAIL};
 pub use log::{AuditCounts, AuditLog, AuditOptions};
 pub use verify::{DIRECTORY, Verification, VerifyOptions, verify, verify_directory};
-pub use walk::head_of_hex;
+pub use walk::{head_of_hex, hex_of_head};
 
 use serde_json::{Map, Value};
 use std::fmt;
@@ -170,8 +170,8 @@ pub enum AuditError {
     /// The log was closed before.
     #[error("the audit log is closed")]
     Closed,
-    /// There is no such file or directory.
-    #[error("audit log: {0} does not exist")]
+    /// There is no such file or directory, or no log in it.
+    #[error("{0} does not exist")]
     NotFound(String),
     /// Others have access to the directory or a file in it.
     #[error("audit log: {0}")]

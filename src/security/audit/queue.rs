@@ -51,9 +51,10 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Takes it if there is room; otherwise it is given back.
+    /// Takes it if there is room; otherwise it is given back. Room is judged before: one large item is not refused for
+    /// its size, so what waits may exceed the limit by one.
     pub(super) fn push(&mut self, item: Item, most_entries: usize, most_bytes: usize) -> Result<(), Item> {
-        if self.items.len() >= most_entries || self.bytes.saturating_add(item.bytes) > most_bytes {
+        if self.items.len() >= most_entries || self.bytes >= most_bytes {
             return Err(item);
         }
         match &item.work {
@@ -110,6 +111,11 @@ impl Queue {
             self.noted.get_or_insert_with(Instant::now);
             self.items.push_front(Item { at, work: Work::Note(entry), bytes });
         }
+    }
+
+    /// There is a whole write waiting.
+    pub(super) fn is_full(&self, bytes: usize) -> bool {
+        self.bytes >= bytes
     }
 
     pub(super) fn is_empty(&self) -> bool {

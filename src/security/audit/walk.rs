@@ -3,6 +3,7 @@
 use super::checkpoint::{Checkpoint, PublicKey, tells_of_missing};
 use super::line::{Anchor, LONGEST_LINE, parse, unhex};
 use super::{Action, AuditError};
+use crate::security::hex;
 use std::io::{self, BufRead};
 use std::thread;
 use std::time::Duration;
@@ -244,9 +245,19 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The head of an anchor as text.
+/// The head of an anchor from its text.
+///
+/// # Errors
+///
+/// [`AuditError::Invalid`] for anything but 64 lower-case hexadecimal digits.
 pub fn head_of_hex(text: &str) -> Result<[u8; 32], AuditError> {
     unhex(text).ok_or_else(|| {
         AuditError::Invalid("the head of an anchor has 64 lower-case hexadecimal digits".to_owned())
     })
+}
+
+/// The head of an anchor as text: 64 lower-case hexadecimal digits.
+#[must_use]
+pub fn hex_of_head(head: &[u8; 32]) -> String {
+    hex(head)
 }

@@ -14,6 +14,7 @@
 //! | [`connection`] | one agent's connection, from its login to its end |
 //! | [`trust`] | whom to believe, and for how long |
 
+mod audited;
 mod checks;
 mod committer;
 mod connection;
@@ -40,7 +41,7 @@ use super::metrics::Metrics;
 use super::network::Network;
 use super::once::Once;
 use crate::protocol::messages::{Code, Content, FrameKind, Goodbye};
-use crate::security::audit::Audit;
+use crate::security::audit::{Anchor, Audit, AuditLog};
 use crate::security::{Admission, CertificateAuthority, Identity, check_id};
 use bytes::Bytes;
 use committer::Committer;
@@ -82,6 +83,10 @@ struct Shared {
     /// The identity was changed by the program.
     rotated: Notify,
     audit: Arc<dyn Audit>,
+    /// The same, where there is a data directory.
+    audit_log: Option<Arc<AuditLog>>,
+    /// First half of the public ids of its tasks.
+    store_prefix: String,
     traffic: Arc<Traffic>,
     metrics: Arc<Metrics>,
     committer: Option<Committer>,
@@ -332,7 +337,8 @@ impl Coordinator {
 
     /// Prometheus text.
     pub fn metrics(&self) -> String {
-        self.0.metrics.text(&self.stats(), self.0.failing())
+        let audit = self.0.audit_log.as_ref().map(|log| log.counts());
+        self.0.metrics.text(&self.stats(), audit, self.0.failing())
     }
 
     /// Drops an agent now and refuses it from now on, whatever its certificate says; kept in the data directory where
@@ -357,22 +363,31 @@ impl Coordinator {
         let thread = thread::Builder::new().name("midstreamer-revoke".to_owned()).spawn(move || {
             let _inside = shared.span.clone().entered();
             let listed = shared.refused.lock().unwrap_or_else(PoisonError::into_inner).add(&id);
-            kept.run(listed.and(trust::revoke(&shared, &id, &reason)));
+            let taken_back = trust::revoke(&shared, &id, &reason);
+            // Whatever became of those: it is refused, and that is what has to be known.
+            let recorded = shared.audit.record(audited::revoked(&id, &reason)).map_err(SwarmError::from);
+            kept.run(listed.and(taken_back).and(recorded));
         });
         if let Err(error) = thread {
             told.run(Err(SwarmError::new(SwarmCode::Store, format!("no thread to keep it: {error}"))));
         }
     }
 
-    /// New handshakes use this identity; live connections stay.
+    /// New handshakes use this identity; live connections stay. This blocks until the audit log has it.
     ///
     /// # Errors
-    /// INVALID_ARGUMENT for an identity of another coordinator or swarm, FORBIDDEN for a throw-away one.
+    /// INVALID_ARGUMENT for an identity of another coordinator or swarm, FORBIDDEN for a throw-away one, STORE when the audit
+    /// log does not take it.
     pub fn rotate_identity(&self, identity: &Identity) -> Result<(), SwarmError> {
         self.0.check_open(&self.0.lock())?;
         start::rotate(&self.0, identity)?;
         self.0.rotated.notify_one();
         Ok(())
+    }
+
+    /// Where the audit log is, the public key of its checkpoints, and its last entry; None without a data directory.
+    pub fn audit_log(&self) -> Option<(&str, &str, Anchor)> {
+        self.0.audit_log.as_ref().map(|log| (log.place(), log.public_key(), log.head()))
     }
 
     /// Takes nothing new and waits until nothing is queued or running; TIMEOUT when that takes too long, and then it
@@ -454,6 +469,9 @@ impl Monitored for Coordinator {
         }
         if failing.register {
             return Some("the register of the authority cannot be read");
+        }
+        if failing.audit {
+            return Some("the audit log cannot be written");
         }
         match self.0.lock().life {
             Life::Open => None,
