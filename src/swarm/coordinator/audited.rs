@@ -123,8 +123,8 @@ pub(super) fn revoked(id: &str, reason: &str) -> Entry {
     }
 }
 
-/// The coordinator's own identity: one that was issued at the start, or one that the program gave it.
-pub(super) fn own_identity(action: Action, actor: String, peer: &Peer) -> Entry {
+/// An identity that was issued to the coordinator or by it, or that the program gave it.
+pub(super) fn identity(action: Action, actor: String, peer: &Peer) -> Entry {
     Entry {
         actor,
         action,

@@ -41,7 +41,7 @@ use super::metrics::Metrics;
 use super::network::Network;
 use super::once::Once;
 use crate::protocol::messages::{Code, Content, FrameKind, Goodbye};
-use crate::security::audit::{Anchor, Audit, AuditLog};
+use crate::security::audit::{Action, Anchor, Audit, AuditLog};
 use crate::security::{Admission, CertificateAuthority, Identity, check_id};
 use bytes::Bytes;
 use committer::Committer;
@@ -139,7 +139,10 @@ impl Coordinator {
                 "developmentIdentity needs a coordinator without an identity of its own: this one has a real one",
             )
         })?;
-        start::agent_identity(authority, agent_id)
+        let identity = start::agent_identity(authority, agent_id)?;
+        let operator = audited::OPERATOR.to_owned();
+        self.0.audit.note(audited::identity(Action::IdentityIssued, operator, identity.peer()));
+        Ok(identity)
     }
 
     /// Accepts a task; `done` runs when it is accepted, durably where there is a data directory.

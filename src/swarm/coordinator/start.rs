@@ -101,7 +101,7 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
     };
     if trust.is_some() && !given {
         let peer = identity.peer();
-        audit.record(audited::own_identity(Action::IdentityIssued, peer.name.to_string(), peer))?;
+        audit.record(audited::identity(Action::IdentityIssued, peer.name.to_string(), peer))?;
     }
     let revoked = trust.as_ref().map(Trust::revoked).unwrap_or_default();
     admission.revocations.replace(revoked, refused.ids().map(str::to_owned));
@@ -256,7 +256,7 @@ pub(super) fn rotate(shared: &Shared, identity: &Identity) -> Result<(), SwarmEr
     }
     // Before it is used, so that nothing is that the log does not tell of.
     let operator = audited::OPERATOR.to_owned();
-    shared.audit.record(audited::own_identity(Action::IdentityRotated, operator, identity.peer()))?;
+    shared.audit.record(audited::identity(Action::IdentityRotated, operator, identity.peer()))?;
     take_up(shared, identity)
 }
 
