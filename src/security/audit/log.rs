@@ -249,10 +249,10 @@ impl Shared {
         }
         let first = queue.is_empty();
         let urgent = matches!(item.work, Work::Record(..));
-        let pushed = queue.push(item, self.options.queue_entries, self.options.queue_bytes);
-        if let Err(refused) = pushed {
+        let at = item.at;
+        if !queue.push(item, self.options.queue_entries, self.options.queue_bytes) {
             // It is told of as soon as there is room; whoever records is told at once.
-            self.count_lost(&mut queue, 1, refused.at);
+            self.count_lost(&mut queue, 1, at);
             drop(queue);
             self.changed.notify_all();
             return Err(AuditError::Store("more entries wait than there is room for".to_owned()));

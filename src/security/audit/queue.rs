@@ -51,11 +51,11 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Takes it if there is room; otherwise it is given back. Room is judged before: one large item is not refused for
+    /// Takes it if there is room; otherwise false. Room is judged before: one large item is not refused for
     /// its size, so what waits may exceed the limit by one.
-    pub(super) fn push(&mut self, item: Item, most_entries: usize, most_bytes: usize) -> Result<(), Item> {
+    pub(super) fn push(&mut self, item: Item, most_entries: usize, most_bytes: usize) -> bool {
         if self.items.len() >= most_entries || self.bytes >= most_bytes {
-            return Err(item);
+            return false;
         }
         match &item.work {
             Work::Record(..) => self.waiting += 1,
@@ -63,7 +63,7 @@ impl Queue {
         }
         self.bytes += item.bytes;
         self.items.push_back(item);
-        Ok(())
+        true
     }
 
     /// A note that found no room.

@@ -199,7 +199,7 @@ fn record_for_ever(folder: &str) {
         log.record(entry(Action::Revoked, "a")).unwrap();
         let Anchor { seq, head } = log.head();
         let head: String = head.iter().map(|byte| format!("{byte:02x}")).collect();
-        println!("durable {seq} {head}");
+        writeln!(std::io::stdout(), "durable {seq} {head}").unwrap();
         std::io::stdout().flush().unwrap();
     }
 }
