@@ -113,7 +113,9 @@ export declare class NativeCoordinator {
   /** JSON. */
   stats(): string
   metrics(): string
-  rotateIdentity(certificate: string, privateKey: string, ca: string): void
+  rotateIdentity(certificate: string, privateKey: string, ca: string): Promise<void>
+  /** Nothing without a data directory. */
+  auditLog(): NativeAuditLog | null
   /** The answer to a renewed identity. */
   identityKept(token: number, error?: string | undefined | null): void
   revoke(request: number, agentId: string, reason: string): void
@@ -261,6 +263,14 @@ export declare enum MatrixKind {
 
 export declare function medoids(values: Float64Array, ends: Float64Array, k: number, seed: number, metric: number, window: number, normalize: number, maxDistance: number, channels: number, job?: Job | undefined | null): Promise<SeriesMedoids>
 
+/** Where the audit log is, its key, and its last entry. */
+export interface NativeAuditLog {
+  path: string
+  publicKey: string
+  seq: number
+  head: string
+}
+
 /** A line of the register. */
 export interface NativeCertificate {
   serial: string
@@ -292,6 +302,16 @@ export interface NativeKey {
   state: string
   /** In milliseconds since the Unix epoch. */
   createdAt: number
+}
+
+/** What was found. */
+export interface NativeVerification {
+  ok: boolean
+  entries: number
+  head: string
+  brokenAt?: number
+  truncated: boolean
+  unsignedTail: number
 }
 
 /** The nearest candidates as two arrays: a hundred thousand objects would take the JavaScript thread a while to make. */
@@ -356,6 +376,9 @@ export declare function subsequenceSearch(query: Float64Array, series: Float64Ar
 
 /** Threads that batches and matrices use. */
 export declare function threads(): number
+
+/** Both of `anchor_seq` and `anchor_head`, or neither. */
+export declare function verifyAuditLog(path: string, publicKey?: string | undefined | null, anchorSeq?: number | undefined | null, anchorHead?: string | undefined | null): Promise<NativeVerification>
 
 /** A warping path as JavaScript sees it; the facade adds what follows from these. */
 export interface WarpingPath {

@@ -876,3 +876,4 @@ module.exports.readLibrary = nativeBinding.readLibrary
 module.exports.seriesMatrix = nativeBinding.seriesMatrix
 module.exports.subsequenceSearch = nativeBinding.subsequenceSearch
 module.exports.threads = nativeBinding.threads
+module.exports.verifyAuditLog = nativeBinding.verifyAuditLog

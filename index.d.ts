@@ -708,6 +708,39 @@ export interface RevokedCertificate {
   reason?: string
 }
 
+/** What {@link verifyAuditLog} found. */
+export interface AuditVerification {
+  /** The chain holds, signatures too where a key was given, and nothing is known to be cut off or written anew. */
+  ok: boolean
+  /** Entries that hold, from the first on. */
+  entries: number
+  /** Hash of the last of them; with its number an anchor for later. */
+  head: string
+  /** The first entry that does not hold: changed, removed, inserted or moved. */
+  brokenAt?: number
+  /** The log ends before its newest checkpoint or the anchor, or within a line, or has another entry where one of them points. */
+  truncated: boolean
+  /** Entries after the last checkpoint: chained, and not signed yet. */
+  unsignedTail: number
+}
+
+/**
+ * Walks the audit log of a coordinator: its directory, the `dataDir` around it, or one segment. Memory does not grow with
+ * the log, and it may be written meanwhile. A changed, removed or reordered entry is named by its number; that the log was
+ * cut shows against the newest checkpoint beside it and against the anchor. The format: docs/audit-log.md.
+ *
+ * Without `publicKey` signatures are not verified: then whoever can write the files can make a log that holds. Key and
+ * anchor are of any worth only when they were kept elsewhere; `Coordinator.auditLog` gives both.
+ *
+ * @param path a directory or a file
+ * @throws (rejects) MidstreamerError NOT_FOUND when there is no log, STORE when it cannot be read, INVALID_ARGUMENT also for a
+ * key that is not the PEM of an Ed25519 public key. What does not hold is a result, not an error.
+ * @example
+ * const { publicKey, anchor } = coordinator.auditLog()
+ * const { ok, brokenAt } = await verifyAuditLog('./data', { publicKey, anchor })
+ */
+export function verifyAuditLog(path: string, options?: { publicKey?: string; anchor?: { seq: number; head: string } }): Promise<AuditVerification>
+
 /**
  * Issues the identities of a swarm and takes them back: a P-256 key in a directory, and a register of every certificate
  * it signed. Any number of processes may open the same directory; their changes take turns.
@@ -1220,12 +1253,18 @@ export class Coordinator {
 
   /**
    * Drops the agent now and refuses its id from now on, whatever certificate it shows; with an `authority` its certificates
-   * are revoked there as well. STORE when that could not be kept.
+   * are revoked there as well. STORE when that, or its entry in the audit log, could not be kept: the agent is dropped even then.
    */
   revoke(agentId: string, reason?: string): Promise<void>
   /**
+   * Where the audit log is, the PEM of the public key that its checkpoints are signed for, and its last durable entry; null
+   * without `dataDir`. Keep key and anchors on another machine, and give them to {@link verifyAuditLog}.
+   */
+  auditLog(): { path: string; publicKey: string; anchor: { seq: number; head: string } } | null
+  /**
    * New handshakes use the identity, live connections stay. Of the same id, with role 'coordinator'; with an `authority` its
-   * certificate has to be in `ca` (INVALID_ARGUMENT). FORBIDDEN with a throw-away authority.
+   * certificate has to be in `ca` (INVALID_ARGUMENT). FORBIDDEN with a throw-away authority, STORE when the audit log does not
+   * take it.
    */
   rotateIdentity(identity: Identity): Promise<void>
 

@@ -8,7 +8,7 @@ const { TaskMap } = require('./task-map.js')
 const shards = require('./shards.js')
 const { encode } = require('./payload.js')
 const { throwIfAborted } = require('./task.js')
-const { failure, invalid, show } = require('./errors.js')
+const { failure, fromNative, invalid, show } = require('./errors.js')
 const { readOptions, checksOf, abortSignal, callback, count } = require('./options.js')
 const { nativeAuthority, grants } = require('./authority.js')
 const { name, key, names, address, identity, directory, amount, small, text } = require('./swarm-options.js')
@@ -255,7 +255,18 @@ class Coordinator {
 
   async rotateIdentity(newIdentity) {
     const parts = identity('identity', newIdentity)
-    this.#inbox.now((native) => native.rotateIdentity(...parts))
+    try {
+      await this.#inbox.now((native) => native.rotateIdentity(...parts))
+    } catch (error) {
+      throw fromNative(error)
+    }
+  }
+
+  auditLog() {
+    const log = this.#inbox.now((native) => native.auditLog())
+    if (log == null) return null
+    const { path, publicKey, seq, head } = log
+    return { path, publicKey, anchor: { seq, head } }
   }
 
   async lcsMatrix(sequences, options) {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, with its place")]
 
 mod attacks;
+mod audit;
 mod corpus;
 mod enrolment;
 mod frames;

@@ -1,6 +1,7 @@
 //! One agent's connection at the coordinator, from its login to its end.
 
 use super::Shared;
+use super::audited;
 use super::entrance::Attendance;
 use super::hub::{Life, Session};
 use super::trust::credentials::Credentials;
@@ -53,7 +54,9 @@ impl From<session::SessionError> for Unwelcome {
 
 /// What comes after the TLS handshake, until the connection ends.
 pub(super) async fn serve(connection: Connection, shared: &Arc<Shared>, attendance: &Attendance) {
-    let entered = peer(&connection).and_then(|peer| {
+    let known = peer(&connection);
+    let named = known.as_ref().ok().cloned();
+    let entered = known.and_then(|peer| {
         let ticket = attendance.enter(Arc::from(peer.name.id()));
         Ok((peer, ticket.map_err(|(code, message)| Unwelcome::new(code, message))?))
     });
@@ -74,6 +77,9 @@ pub(super) async fn serve(connection: Connection, shared: &Arc<Shared>, attendan
                 "a peer was turned away"
             );
             shared.metrics.turned_away(unwelcome.code);
+            let from = connection.remote_address();
+            let entry = audited::turned_away(named.as_ref(), from, unwelcome.code, &unwelcome.message);
+            entry.into_iter().for_each(|entry| shared.audit.note(entry));
             close(&connection, unwelcome.code, &unwelcome.message);
         }
     }
@@ -252,6 +258,9 @@ fn join(
             .welcome(&greeting, &resumed.collect::<Vec<_>>(), &mut frames)
             .map_err(|error| Unwelcome::new(Code::Internal, error.to_string()))?;
         hub.welcome(generation, frames.freeze());
+        if let Some(session) = hub.sessions.get(&generation) {
+            shared.audit.note(audited::connected(peer, session));
+        }
         let session = hub.sessions.get(&generation).map(|session| hub.info(generation, session));
         tracing::info!(agent = %agent, peer = %out.connection().remote_address(), generation = generation.0, "agent joined");
         hub.events.extend(session.map(super::CoordinatorEvent::AgentJoined));
@@ -293,7 +302,7 @@ impl Welcomed {
                 }
                 other => other.to_string(),
             };
-            hub.disconnected(self.generation, &reason);
+            hub.disconnected(self.generation, &reason, shared.audit.as_ref());
             hub.ledger.leave(&self.id, self.generation, Departure::Disconnected, now);
         });
     }

@@ -7,6 +7,7 @@
 
 mod waiters;
 
+use super::audited;
 use super::committer::{Committer, Turn};
 use super::trust::credentials::Credentials;
 use super::trust::rights::grant_refused;
@@ -128,6 +129,11 @@ pub(super) struct Reply {
     pub(super) answer: Box<dyn FnOnce(Result<(), SwarmError>) + Send>,
 }
 
+/// First half of the public ids of a store.
+pub(super) fn prefix_of(store: [u8; 16]) -> String {
+    store[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl Hub {
     pub(super) fn new(ledger: Ledger, store: [u8; 16], epoch: u64, metrics: Arc<Metrics>) -> Self {
         Self {
@@ -144,7 +150,7 @@ impl Hub {
             drained: Vec::new(),
             closing: Vec::new(),
             gone: false,
-            store_prefix: store[..4].iter().map(|byte| format!("{byte:02x}")).collect(),
+            store_prefix: prefix_of(store),
             store,
             epoch,
             metrics,
@@ -161,7 +167,7 @@ impl Hub {
     // ---------------------------------------------------------------------------------------------- names
 
     pub(super) fn public_id(&self, task: TaskId) -> String {
-        format!("{}-{:x}", self.store_prefix, task.0)
+        audited::public_id(&self.store_prefix, task)
     }
 
     /// The task that an id of this store or a key names.
@@ -514,7 +520,7 @@ impl Hub {
     }
 
     /// A session's connection has ended.
-    pub(super) fn disconnected(&mut self, generation: Generation, reason: &str) {
+    pub(super) fn disconnected(&mut self, generation: Generation, reason: &str, audit: &dyn Audit) {
         let Some(session) = self.sessions.get(&generation) else { return };
         let info = self.info(generation, session);
         let Some(session) = self.sessions.remove(&generation) else { return };
@@ -525,6 +531,7 @@ impl Hub {
             self.current.remove(&session.agent);
         }
         let reason = session.revoked.unwrap_or_else(|| reason.to_owned());
+        audit.note(audited::disconnected(session.credentials.peer(), &reason));
         tracing::info!(agent = %session.agent, reason, "agent left");
         self.events.push(CoordinatorEvent::AgentLeft { agent: info, reason });
     }

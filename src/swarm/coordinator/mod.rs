@@ -15,6 +15,7 @@
 //! | [`enrolment`] | join tokens, and who gets an identity for one |
 //! | [`trust`] | whom to believe, and for how long |
 
+mod audited;
 mod checks;
 mod committer;
 mod connection;
@@ -38,11 +39,11 @@ use super::error::{SwarmCode, SwarmError};
 use super::http::Monitored;
 use super::lanes::Traffic;
 use super::logs::Subscription;
-use super::metrics::Metrics;
+use super::metrics::{Metrics, Present};
 use super::network::Network;
 use super::once::Once;
 use crate::protocol::messages::{Code, Content, FrameKind, Goodbye};
-use crate::security::audit::Audit;
+use crate::security::audit::{Action, Anchor, Audit, AuditLog};
 use crate::security::{
     Admission, CertificateAuthority, Grants, Identity, JoinToken, check_id, check_reason, now_ms,
 };
@@ -89,6 +90,10 @@ struct Shared {
     /// The identity was changed by the program.
     rotated: Notify,
     audit: Arc<dyn Audit>,
+    /// The same, where there is a data directory.
+    audit_log: Option<Arc<AuditLog>>,
+    /// First half of the public ids of its tasks.
+    store_prefix: String,
     traffic: Arc<Traffic>,
     metrics: Arc<Metrics>,
     committer: Option<Committer>,
@@ -174,7 +179,10 @@ impl Coordinator {
                 "developmentIdentity needs a coordinator without an identity of its own: this one has a real one",
             )
         })?;
-        start::agent_identity(authority, agent_id)
+        let identity = start::agent_identity(authority, agent_id)?;
+        let operator = audited::OPERATOR.to_owned();
+        self.0.audit.note(audited::identity(Action::IdentityIssued, operator, identity.peer()));
+        Ok(identity)
     }
 
     /// Accepts a task; `done` runs when it is accepted, durably where there is a data directory.
@@ -372,8 +380,12 @@ impl Coordinator {
 
     /// Prometheus text.
     pub fn metrics(&self) -> String {
-        let ends = self.0.identity().peer().not_after;
-        self.0.metrics.text(&self.stats(), self.0.failing(), ends)
+        let present = Present {
+            failing: self.0.failing(),
+            audit: self.0.audit_log.as_ref().map(|log| log.counts()),
+            identity_ends_ms: self.0.identity().peer().not_after,
+        };
+        self.0.metrics.text(&self.stats(), &present)
     }
 
     /// Drops an agent now and refuses it from now on, whatever its certificate says; kept in the data directory where
@@ -406,22 +418,31 @@ impl Coordinator {
         let thread = thread::Builder::new().name("midstreamer-revoke".to_owned()).spawn(move || {
             let _inside = shared.span.clone().entered();
             let listed = shared.refused.lock().unwrap_or_else(PoisonError::into_inner).add(&id);
-            kept.run(listed.and(trust::revoke(&shared, &id, &reason)));
+            let taken_back = trust::revoke(&shared, &id, &reason);
+            // Whatever became of those: it is refused, and that is what has to be known.
+            let recorded = shared.audit.record(audited::revoked(&id, &reason)).map_err(SwarmError::from);
+            kept.run(listed.and(taken_back).and(recorded));
         });
         if let Err(error) = thread {
             told.run(Err(SwarmError::new(SwarmCode::Store, format!("no thread to keep it: {error}"))));
         }
     }
 
-    /// New handshakes use this identity; live connections stay.
+    /// New handshakes use this identity; live connections stay. This blocks until the audit log has it.
     ///
     /// # Errors
-    /// INVALID_ARGUMENT for an identity of another coordinator or swarm, FORBIDDEN for a throw-away one.
+    /// INVALID_ARGUMENT for an identity of another coordinator or swarm, FORBIDDEN for a throw-away one, STORE when the audit
+    /// log does not take it.
     pub fn rotate_identity(&self, identity: &Identity) -> Result<(), SwarmError> {
         self.0.check_open(&self.0.lock())?;
         start::rotate(&self.0, identity)?;
         self.0.rotated.notify_one();
         Ok(())
+    }
+
+    /// Where the audit log is, the public key of its checkpoints, and its last entry; None without a data directory.
+    pub fn audit_log(&self) -> Option<(&str, &str, Anchor)> {
+        self.0.audit_log.as_ref().map(|log| (log.place(), log.public_key(), log.head()))
     }
 
     /// Takes nothing new and waits until nothing is queued or running; TIMEOUT when that takes too long, and then it
@@ -503,6 +524,9 @@ impl Monitored for Coordinator {
         }
         if failing.register {
             return Some("the register of the authority cannot be read");
+        }
+        if failing.audit {
+            return Some("the audit log cannot be written");
         }
         if self.0.identity().peer().expired(now_ms()) {
             return Some("the certificate of the coordinator has ended");

@@ -1,17 +1,18 @@
 //! The beginning and the end of a coordinator: store, sockets, threads.
 
+use super::audited;
 use super::checks;
 use super::committer::Committer;
 use super::enrolment::Desk;
 use super::entrance;
-use super::hub::{Hub, Life};
+use super::hub::{Hub, Life, prefix_of};
 use super::refused::Refused;
 use super::trust::{self, Trust};
 use super::{Coordinator, CoordinatorConfig, Listener, Shared};
 use crate::protocol::messages::Code;
 use crate::protocol::session::{VERSIONS, alpns};
 use crate::protocol::tasks::{Ledger, LedgerConfig};
-use crate::security::audit::{AuditError, NoAudit};
+use crate::security::audit::{Action, Audit, AuditError, NoAudit};
 use crate::security::{
     Admission, AuthorityError, CertificateAuthority, Identity, IdentityError, IssueRequest, Role, Serial,
 };
@@ -62,6 +63,7 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
     let listen = network::resolve("listen", &config.listen)?;
     let http = config.http.as_deref().map(|address| network::resolve("http", address)).transpose()?;
     let trust = config.authority.clone().map(Trust::open).transpose()?;
+    let given = config.identity.is_some();
     let (identity, development) = match (config.identity.take(), &trust) {
         (Some(identity), _) => (identity, None),
         (None, Some(trust)) => {
@@ -103,6 +105,15 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
     };
     let recovered = store.open()?;
     let refused = Refused::open(config.data_dir.as_deref())?;
+    let audit_log = config.data_dir.as_deref().map(audited::open).transpose()?;
+    let audit: Arc<dyn Audit> = match &audit_log {
+        Some(log) => log.clone(),
+        None => Arc::new(NoAudit),
+    };
+    if trust.is_some() && !given {
+        let peer = identity.peer();
+        audit.record(audited::identity(Action::IdentityIssued, peer.name.to_string(), peer))?;
+    }
     let revoked = trust.as_ref().map(Trust::revoked).unwrap_or_default();
     admission.revocations.replace(revoked, refused.ids().map(str::to_owned));
     let (name, epoch) = (recovered.store, recovered.epoch);
@@ -116,6 +127,7 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
         ..LedgerConfig::default()
     };
     let ledger = Ledger::new(ledger_config, recovered, clock.now());
+    let store_prefix = prefix_of(name);
     let hub = Hub::new(ledger, name, epoch, metrics.clone());
 
     let network = Network::start("midstreamer-coordinator")?;
@@ -158,7 +170,9 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
         trust,
         identity: Mutex::new(identity),
         rotated: Notify::new(),
-        audit: Arc::new(NoAudit),
+        audit,
+        audit_log,
+        store_prefix,
         traffic: Arc::new(Traffic::default()),
         metrics,
         committer: committer.clone(),
@@ -263,6 +277,9 @@ pub(super) fn rotate(shared: &Shared, identity: &Identity) -> Result<(), SwarmEr
         trust.refresh(|revoked| shared.admission.revocations.replace_serials(revoked))?;
         trust::own::check(trust, identity)?;
     }
+    // Before it is used, so that nothing is that the log does not tell of.
+    let operator = audited::OPERATOR.to_owned();
+    shared.audit.record(audited::identity(Action::IdentityRotated, operator, identity.peer()))?;
     let mut current = shared.identity.lock().unwrap_or_else(PoisonError::into_inner);
     take_up(shared, &mut current, identity)
 }
@@ -350,6 +367,12 @@ pub(super) fn end(shared: &Arc<Shared>, goodbye: Duration) {
     // Not under the lock: this joins the thread, and what runs there may want it.
     let last = shared.network.lock().unwrap_or_else(PoisonError::into_inner).take();
     drop(last);
+    // Last, for the end of every connection is in it.
+    if let Some(log) = &shared.audit_log
+        && let Err(error) = log.close()
+    {
+        tracing::error!(%error, "the audit log was closed without its last entries");
+    }
     shared.gone();
 }
 
@@ -372,7 +395,12 @@ impl From<AuthorityError> for SwarmError {
 
 impl From<AuditError> for SwarmError {
     fn from(error: AuditError) -> Self {
-        Self::new(SwarmCode::Store, error.to_string())
+        let code = match error {
+            AuditError::Permissions(_) => SwarmCode::Forbidden,
+            AuditError::Corrupt(_) => SwarmCode::Corrupt,
+            _ => SwarmCode::Store,
+        };
+        Self::new(code, error.to_string())
     }
 }
 
