@@ -89,6 +89,8 @@ export declare class NativeCoordinator {
   take(): Buffer | null
   /** Certificate, private key and CA. */
   developmentIdentity(agentId: string): Array<string>
+  /** The answer is the token's text. */
+  createJoinToken(request: number, ttlMs: number, uses: number, agentTypes?: Array<string> | undefined | null, kinds?: Array<string> | undefined | null, topics?: Array<string> | undefined | null, databases?: Array<string> | undefined | null): void
   /**
    * Times: -1 for none; `max_attempts`: -1 for the coordinator's; an empty key: none. With `wait` the answer is the
    * outcome, and what is returned is the waiter; otherwise it is that the task was accepted.
@@ -111,7 +113,9 @@ export declare class NativeCoordinator {
   /** JSON. */
   stats(): string
   metrics(): string
-  rotateIdentity(certificate: string, privateKey: string, ca: string): void
+  rotateIdentity(certificate: string, privateKey: string, ca: string): Promise<void>
+  /** Nothing without a data directory. */
+  auditLog(): NativeAuditLog | null
   /** The answer to a renewed identity. */
   identityKept(token: number, error?: string | undefined | null): void
   revoke(request: number, agentId: string, reason: string): void
@@ -120,6 +124,15 @@ export declare class NativeCoordinator {
   close(request: number): void
   /** After the last answer: JavaScript is not called any more. */
   release(): void
+}
+
+/** One enrolment, which can be given up. */
+export declare class NativeEnrolment {
+  constructor()
+  /** An empty `address`: the one in the token. Certificate, private key and CA. */
+  enroll(address: string, token: string, agentId: string): Promise<Array<string>>
+  /** It rejects with ABORTED, unless it is too late. */
+  cancel(): void
 }
 
 /** An open keyring. */
@@ -250,6 +263,14 @@ export declare enum MatrixKind {
 
 export declare function medoids(values: Float64Array, ends: Float64Array, k: number, seed: number, metric: number, window: number, normalize: number, maxDistance: number, channels: number, job?: Job | undefined | null): Promise<SeriesMedoids>
 
+/** Where the audit log is, its key, and its last entry. */
+export interface NativeAuditLog {
+  path: string
+  publicKey: string
+  seq: number
+  head: string
+}
+
 /** A line of the register. */
 export interface NativeCertificate {
   serial: string
@@ -281,6 +302,16 @@ export interface NativeKey {
   state: string
   /** In milliseconds since the Unix epoch. */
   createdAt: number
+}
+
+/** What was found. */
+export interface NativeVerification {
+  ok: boolean
+  entries: number
+  head: string
+  brokenAt?: number
+  truncated: boolean
+  unsignedTail: number
 }
 
 /** The nearest candidates as two arrays: a hundred thousand objects would take the JavaScript thread a while to make. */
@@ -345,6 +376,9 @@ export declare function subsequenceSearch(query: Float64Array, series: Float64Ar
 
 /** Threads that batches and matrices use. */
 export declare function threads(): number
+
+/** Both of `anchor_seq` and `anchor_head`, or neither. */
+export declare function verifyAuditLog(path: string, publicKey?: string | undefined | null, anchorSeq?: number | undefined | null, anchorHead?: string | undefined | null): Promise<NativeVerification>
 
 /** A warping path as JavaScript sees it; the facade adds what follows from these. */
 export interface WarpingPath {

@@ -27,6 +27,7 @@ export const {
   subsequenceSearch,
   CertificateAuthority,
   Keyring,
+  verifyAuditLog,
   Coordinator,
   Agent,
   version,

@@ -22,6 +22,7 @@
 //! | [`swarm`] | coordinators and agents |
 //! | [`cluster`] | neighbours, centres and representatives of many series |
 //! | [`authority`] | certificate authorities |
+//! | [`audit`] | verification of audit logs |
 //! | [`keyring`] | keyrings, and what is sealed with them |
 //! | [`diagnostics`] | `version` and the test hooks |
 
@@ -32,6 +33,7 @@
 #![cfg_attr(test, allow(dead_code))]
 
 mod arguments;
+mod audit;
 mod authority;
 mod cluster;
 mod diagnostics;

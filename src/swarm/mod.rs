@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`coordinator`] | accepts tasks, gives them to agents, keeps their outcomes |
 //! | [`agent`] | dials a coordinator and runs what it is given |
+//! | [`enrolment`] | a join token for an identity |
 //! | `kinds` | tasks that run without the application: the kernels |
 //! | `lanes` | the streams of a connection |
 //! | [`logs`] | what is reported, for whoever listens |
@@ -17,6 +18,7 @@ pub mod agent;
 mod clock;
 pub mod coordinator;
 mod dial_errors;
+pub mod enrolment;
 mod error;
 mod http;
 pub mod kinds;

@@ -3,6 +3,7 @@
 use super::super::arguments::{copy, natural};
 use super::super::authority::NativeAuthority;
 use super::super::errors::Code;
+use super::super::task::fallible_promise;
 use super::environment::{self, Ends};
 use super::headers::{
     AcceptedHeader, AgentHeader, LogHeader, MessageHeader, NoticeHeader, ResultHeader, StateHeader,
@@ -11,12 +12,14 @@ use super::headers::{
 use super::identities::Identities;
 use super::outbox::{Outbox, RecordType};
 use super::{closed, identity, optional, small, texts, thrown};
+use crate::security::audit::{Anchor, hex_of_head};
+use crate::security::{Grants, JoinToken};
 use crate::swarm::coordinator::{
     Accepted, CoordinatorConfig, CoordinatorEvent, LogListener, TaskRequest, TaskResult, WaiterId,
 };
 use crate::swarm::{Coordinator, SwarmError};
 use bytes::Bytes;
-use napi::bindgen_prelude::{BufferSlice, Function, Unknown};
+use napi::bindgen_prelude::{BufferSlice, Function, PromiseRaw, Unknown};
 use napi::{Env, Error};
 use napi_derive::napi;
 use serde::Serialize;
@@ -70,6 +73,7 @@ impl Open {
         let header = StartedHeader {
             id: coordinator.id(),
             address: coordinator.address(),
+            enroll_address: coordinator.enroll_address(),
             http_address: coordinator.http_address(),
         };
         self.outbox.settle(request, &header);
@@ -81,6 +85,7 @@ impl Open {
 struct StartedHeader<'a> {
     id: &'a str,
     address: &'a str,
+    enroll_address: Option<&'a str>,
     http_address: Option<&'a str>,
 }
 
@@ -109,6 +114,15 @@ fn report(outbox: &Outbox, event: CoordinatorEvent) {
 fn log_to(outbox: &Arc<Outbox>) -> LogListener {
     let outbox = outbox.clone();
     Arc::new(move |entry| outbox.offer(RecordType::Log, &LogHeader::from(&entry), &[]))
+}
+
+/// Where the audit log is, its key, and its last entry.
+#[napi(object, object_from_js = false)]
+pub struct NativeAuditLog {
+    pub path: String,
+    pub public_key: String,
+    pub seq: f64,
+    pub head: String,
 }
 
 #[napi]
@@ -222,6 +236,25 @@ impl NativeCoordinator {
             identity.private_key().to_owned(),
             identity.ca().to_owned(),
         ])
+    }
+
+    /// The answer is the token's text.
+    #[napi(catch_unwind)]
+    pub fn create_join_token(
+        &self,
+        request: f64,
+        ttl_ms: f64,
+        uses: f64,
+        agent_types: Option<Vec<String>>,
+        kinds: Option<Vec<String>>,
+        topics: Option<Vec<String>>,
+        databases: Option<Vec<String>>,
+    ) -> Result<(), Error<Code>> {
+        let grants = Grants { agent_types, kinds, topics, databases };
+        let (ttl_ms, uses) = (natural("ttlMs", ttl_ms)? as u64, small("uses", uses)?);
+        let text = |token: JoinToken| token.to_text().as_str().to_owned();
+        self.coordinator()?.create_join_token(ttl_ms, uses, grants, self.open.outbox.answer(request, text));
+        Ok(())
     }
 
     /// Times: -1 for none; `max_attempts`: -1 for the coordinator's; an empty key: none. With `wait` the answer is the
@@ -344,15 +377,31 @@ impl NativeCoordinator {
         Ok(self.coordinator()?.metrics())
     }
 
-    #[napi(catch_unwind)]
-    pub fn rotate_identity(
+    #[napi(catch_unwind, ts_return_type = "Promise<void>")]
+    pub fn rotate_identity<'env>(
         &self,
+        env: &'env Env,
         certificate: String,
         private_key: String,
         ca: String,
-    ) -> Result<(), Error<Code>> {
+    ) -> Result<PromiseRaw<'env, ()>, Error<Code>> {
         let identity = identity(&certificate, &private_key, &ca)?;
-        self.coordinator()?.rotate_identity(&identity).map_err(|error| thrown(&error))
+        let coordinator = self.coordinator()?;
+        // It waits for the audit log.
+        let rotate = move || coordinator.rotate_identity(&identity).map_err(|error| thrown(&error));
+        fallible_promise(env, rotate, |()| ())
+    }
+
+    /// Nothing without a data directory.
+    #[napi(catch_unwind)]
+    pub fn audit_log(&self) -> Result<Option<NativeAuditLog>, Error<Code>> {
+        let coordinator = self.coordinator()?;
+        Ok(coordinator.audit_log().map(|(path, public_key, Anchor { seq, head })| NativeAuditLog {
+            path: path.to_owned(),
+            public_key: public_key.to_owned(),
+            seq: seq as f64,
+            head: hex_of_head(&head),
+        }))
     }
 
     /// The answer to a renewed identity.

@@ -1,7 +1,43 @@
-//! Where security events go: who did what to which object, and when.
+//! Where security events go: who did what to which object, and when. A log that can be added to and nothing else.
+//!
+//! Entries are lines of JSON in segments of a directory, each with the hash of the one before; signed checkpoints say
+//! how far the log has come. What an entry is in bytes, and what a verifier has to do, is in `docs/audit-log.md`.
+//!
+//! | module | what it knows |
+//! | --- | --- |
+//! | `line` | an entry as bytes |
+//! | `checkpoint` | keys and signatures |
+//! | `walk` | the chain, line by line |
+//! | `verify` | what holds of a log on disk |
+//! | `files` | the directory, or a model of one |
+//! | `open` | the end of a log, and what a crash left of it |
+//! | `writer` | appending: durable or not at all |
+//! | `refusals` | what others can cause at will, by the second |
+//! | `queue` | what waits to be written |
+//! | `log` | all of it, for many threads |
+
+mod checkpoint;
+mod files;
+mod line;
+mod log;
+mod open;
+mod queue;
+mod refusals;
+mod verify;
+mod walk;
+mod writer;
+
+pub use files::{AuditDirectory, Disk, Segment, Shelf};
+pub use line::{Anchor, LONGEST_DETAIL};
+pub use log::{AuditCounts, AuditLog, AuditOptions};
+pub use verify::{DIRECTORY, Verification, VerifyOptions, verify, verify_directory};
+pub use walk::{head_of_hex, hex_of_head};
 
 use serde_json::{Map, Value};
 use std::fmt;
+
+/// Makes entries on the thread of the log, so that whoever causes them does not wait for hashes and texts.
+pub type MakeEntries = Box<dyn FnOnce() -> Vec<Entry> + Send>;
 
 /// Where security events go. Shared by all threads.
 pub trait Audit: Send + Sync + fmt::Debug {
@@ -15,6 +51,14 @@ pub trait Audit: Send + Sync + fmt::Debug {
     /// Queues an entry; never blocks and never fails loudly: what could not be written is counted, shows as
     /// [`Audit::is_failing`], and as an entry once writing works again.
     fn note(&self, entry: Entry);
+
+    /// Queues entries that are yet to be made; `bytes` is what they keep in memory until then.
+    fn note_made(&self, bytes: usize, make: MakeEntries) {
+        let _ = bytes;
+        for entry in make() {
+            self.note(entry);
+        }
+    }
 
     /// The last write failed, or entries were lost since.
     fn is_failing(&self) -> bool;
@@ -30,6 +74,8 @@ impl Audit for NoAudit {
     }
 
     fn note(&self, _entry: Entry) {}
+
+    fn note_made(&self, _bytes: usize, _make: MakeEntries) {}
 
     fn is_failing(&self) -> bool {
         false
@@ -124,9 +170,18 @@ pub enum AuditError {
     /// The log was closed before.
     #[error("the audit log is closed")]
     Closed,
-    /// There is no such file or directory.
-    #[error("audit log: {0} does not exist")]
+    /// There is no such file or directory, or no log in it.
+    #[error("{0} does not exist")]
     NotFound(String),
+    /// Others have access to the directory or a file in it.
+    #[error("audit log: {0}")]
+    Permissions(String),
+    /// Another process writes it.
+    #[error("the audit log in {0} is in use by another process")]
+    InUse(String),
+    /// It is not what was written.
+    #[error("{0}")]
+    Corrupt(String),
     /// What was given makes no sense: a public key that is none, an anchor whose head is no hash.
     #[error("{0}")]
     Invalid(String),

@@ -131,8 +131,9 @@ impl Committer {
                     return;
                 }
             }
-            changes.clear();
             let Some(shared) = shared.upgrade() else { return };
+            shared.audit_tasks(&changes);
+            changes.clear();
             shared.release(turns.drain(..), || self.lock().busy = false);
         }
     }

@@ -1,6 +1,7 @@
 //! One agent's connection at the coordinator, from its login to its end.
 
 use super::Shared;
+use super::audited;
 use super::entrance::Attendance;
 use super::hub::{Life, Session};
 use super::trust::credentials::Credentials;
@@ -17,7 +18,6 @@ use crate::protocol::session::{self, Greeting, Listening, Terms, VERSIONS, Versi
 use crate::protocol::tasks::{self, Departure, Failure, FailureCode, Offer};
 use crate::protocol::{Fence, Generation, TaskId};
 use crate::security::{Peer, Refusal, peer_of};
-use crate::swarm::kinds::KINDS;
 use crate::swarm::lanes::{Incoming, LaneEnd, Outgoing, Paced, end_of, read_large};
 use bytes::{Bytes, BytesMut};
 use quinn::crypto::rustls::HandshakeData;
@@ -54,7 +54,9 @@ impl From<session::SessionError> for Unwelcome {
 
 /// What comes after the TLS handshake, until the connection ends.
 pub(super) async fn serve(connection: Connection, shared: &Arc<Shared>, attendance: &Attendance) {
-    let entered = peer(&connection).and_then(|peer| {
+    let known = peer(&connection);
+    let named = known.as_ref().ok().cloned();
+    let entered = known.and_then(|peer| {
         let ticket = attendance.enter(Arc::from(peer.name.id()));
         Ok((peer, ticket.map_err(|(code, message)| Unwelcome::new(code, message))?))
     });
@@ -75,6 +77,9 @@ pub(super) async fn serve(connection: Connection, shared: &Arc<Shared>, attendan
                 "a peer was turned away"
             );
             shared.metrics.turned_away(unwelcome.code);
+            let from = connection.remote_address();
+            let entry = audited::turned_away(named.as_ref(), from, unwelcome.code, &unwelcome.message);
+            entry.into_iter().for_each(|entry| shared.audit.note(entry));
             close(&connection, unwelcome.code, &unwelcome.message);
         }
     }
@@ -117,7 +122,7 @@ async fn greet(connection: &Connection, peer: Peer, shared: &Arc<Shared>) -> Res
     };
     control.allow(LANE_FRAME_BYTES);
     let rights = shared.rights(&peer).await;
-    let rights = rights.map_err(|refusal| Unwelcome::new(Code::Unauthenticated, refusal.to_string()));
+    let rights = rights.map_err(|(code, message)| Unwelcome::new(code, message));
     match rights.and_then(|rights| join(shared, &peer, rights, greeting, key_exchange, &out)) {
         Ok(generation) => Ok(Welcomed { generation, out, control, id }),
         Err(unwelcome) => {
@@ -177,7 +182,6 @@ fn join(
         shared.audit.note(grant_refused(peer, &greeting.agent_type, "agentTypes"));
         return Err(Unwelcome::new(Code::Forbidden, message));
     }
-    note_kinds(shared, peer, &rights, &greeting.kinds);
     shared.turn(|hub, now| {
         match hub.life {
             // What is there already has to be done, also by agents that lost their connection meanwhile.
@@ -232,6 +236,7 @@ fn join(
                 revoked: None,
             },
         );
+        hub.note_kinds(generation, &greeting.kinds, shared.audit.as_ref());
         hub.current.insert(agent.clone(), generation);
         let terms = Terms {
             coordinator: shared.id.clone(),
@@ -253,22 +258,14 @@ fn join(
             .welcome(&greeting, &resumed.collect::<Vec<_>>(), &mut frames)
             .map_err(|error| Unwelcome::new(Code::Internal, error.to_string()))?;
         hub.welcome(generation, frames.freeze());
+        if let Some(session) = hub.sessions.get(&generation) {
+            shared.audit.note(audited::connected(peer, session));
+        }
         let session = hub.sessions.get(&generation).map(|session| hub.info(generation, session));
         tracing::info!(agent = %agent, peer = %out.connection().remote_address(), generation = generation.0, "agent joined");
         hub.events.extend(session.map(super::CoordinatorEvent::AgentJoined));
         Ok(generation)
     })
-}
-
-/// Kinds that an agent has handlers for and may not be given: the ledger passes it over, and an operator should know why.
-fn note_kinds(shared: &Shared, peer: &Peer, rights: &Rights, kinds: &[Arc<str>]) {
-    let Some(allowed) = rights.kinds() else { return };
-    // What is built in comes with every agent; nobody asked for it.
-    let asked = kinds.iter().filter(|kind| !KINDS.contains(&&***kind) && !allowed.contains(kind));
-    for kind in asked {
-        tracing::warn!(agent = peer.name.id(), %kind, "an agent has a handler for a kind that it may not be given");
-        shared.audit.note(grant_refused(peer, kind, "kinds"));
-    }
 }
 
 impl Welcomed {
@@ -305,7 +302,7 @@ impl Welcomed {
                 }
                 other => other.to_string(),
             };
-            hub.disconnected(self.generation, &reason);
+            hub.disconnected(self.generation, &reason, shared.audit.as_ref());
             hub.ledger.leave(&self.id, self.generation, Departure::Disconnected, now);
         });
     }
@@ -331,14 +328,10 @@ fn control_frame(
         FrameKind::Offer => {
             let offer: messages::Offer = message(frame)?;
             let kinds = session::check_offer(&offer).map_err(|error| error.to_string())?;
-            let session =
-                shared.lock().sessions.get(&generation).map(|session| {
-                    (session.credentials.peer().clone(), session.credentials.rights().clone())
-                });
-            if let Some((peer, rights)) = session {
-                note_kinds(shared, &peer, &rights, &kinds);
-            }
-            shared.turn(|hub, now| hub.ledger.offer_changed(agent, generation, kinds, offer.slots, now));
+            shared.turn(|hub, now| {
+                hub.note_kinds(generation, &kinds, shared.audit.as_ref());
+                hub.ledger.offer_changed(agent, generation, kinds, offer.slots, now);
+            });
         }
         FrameKind::Progress => {
             let progress: Progress = message(frame)?;
@@ -375,7 +368,7 @@ fn control_frame(
             shared.turn(|hub, _| hub.unsubscribe(generation, &unsubscribe.topic));
         }
         FrameKind::Renew => renewal::asked(shared, generation, frame.request, message(frame)?)?,
-        FrameKind::RenewalKept => renewal::kept(shared, generation, &message(frame)?)?,
+        FrameKind::RenewalKept => renewal::kept(shared, generation, &message(frame)?),
         FrameKind::Goodbye => {
             let goodbye: Goodbye = message(frame)?;
             tracing::debug!(agent = %agent, code = goodbye.code, "goodbye");

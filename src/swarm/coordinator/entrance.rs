@@ -1,6 +1,7 @@
 //! Lets agents in: what the [`Door`] decides is carried out here, and each identity has so many connections and no more.
 
 use super::Shared;
+use super::audited;
 use super::connection;
 use super::door::{Called, Door, End, Place, Verdict};
 use super::hub::Life;
@@ -107,12 +108,16 @@ impl Gate {
         let span = self.shared.span.clone();
         let mut held = Held { gate: self, place: Some(place) };
         let attendance = attendance.clone();
+        let from = incoming.remote_address();
         let entering = async move {
             let shared = held.gate.shared.clone();
             let connection = match timeout(TLS, incoming).await {
                 Ok(Ok(connection)) => connection,
                 Ok(Err(error)) => {
                     held.end(if is_proof(&error) { End::Refused } else { End::Failed });
+                    if let Some(entry) = audited::refused_in_handshake(&error, from) {
+                        shared.audit.note(entry);
+                    }
                     return shared.metrics.handshake_failed(&error);
                 }
                 Err(_) => {

@@ -7,6 +7,7 @@
 
 mod waiters;
 
+use super::audited;
 use super::committer::{Committer, Turn};
 use super::trust::credentials::Credentials;
 use super::trust::rights::grant_refused;
@@ -19,6 +20,7 @@ use crate::protocol::{AgentId, Fence, Generation, Millis, TaskId};
 use crate::security::Refusal;
 use crate::security::audit::Audit;
 use crate::swarm::error::SwarmError;
+use crate::swarm::kinds::KINDS;
 use crate::swarm::lanes::{Outgoing, SendError};
 use crate::swarm::metrics::Metrics;
 use bytes::Bytes;
@@ -127,6 +129,11 @@ pub(super) struct Reply {
     pub(super) answer: Box<dyn FnOnce(Result<(), SwarmError>) + Send>,
 }
 
+/// First half of the public ids of a store.
+pub(super) fn prefix_of(store: [u8; 16]) -> String {
+    store[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl Hub {
     pub(super) fn new(ledger: Ledger, store: [u8; 16], epoch: u64, metrics: Arc<Metrics>) -> Self {
         Self {
@@ -143,7 +150,7 @@ impl Hub {
             drained: Vec::new(),
             closing: Vec::new(),
             gone: false,
-            store_prefix: store[..4].iter().map(|byte| format!("{byte:02x}")).collect(),
+            store_prefix: prefix_of(store),
             store,
             epoch,
             metrics,
@@ -160,7 +167,7 @@ impl Hub {
     // ---------------------------------------------------------------------------------------------- names
 
     pub(super) fn public_id(&self, task: TaskId) -> String {
-        format!("{}-{:x}", self.store_prefix, task.0)
+        audited::public_id(&self.store_prefix, task)
     }
 
     /// The task that an id of this store or a key names.
@@ -415,17 +422,33 @@ impl Hub {
 
     /// Why a session may not use a topic, in words; None where it may.
     pub(super) fn refuse_topic(
-        &self,
+        &mut self,
         generation: Generation,
         topic: &str,
         audit: &dyn Audit,
     ) -> Option<String> {
-        let credentials = &self.sessions.get(&generation)?.credentials;
+        let credentials = &mut self.sessions.get_mut(&generation)?.credentials;
         if credentials.rights().topic(topic) {
             return None;
         }
-        audit.note(grant_refused(credentials.peer(), topic, "topics"));
+        if credentials.is_news("topics", topic) {
+            audit.note(grant_refused(credentials.peer(), topic, "topics"));
+        }
         Some(format!("this identity may not use the topic {topic:?}"))
+    }
+
+    /// Kinds that an agent has handlers for and may not be given: the ledger passes it over, and an operator should know why.
+    pub(super) fn note_kinds(&mut self, generation: Generation, kinds: &[Arc<str>], audit: &dyn Audit) {
+        let Some(session) = self.sessions.get_mut(&generation) else { return };
+        let credentials = &mut session.credentials;
+        let Some(allowed) = credentials.rights().kinds() else { return };
+        // What is built in comes with every agent; nobody asked for it.
+        for kind in kinds.iter().filter(|kind| !KINDS.contains(&&***kind) && !allowed.contains(kind)) {
+            if credentials.is_news("kinds", kind) {
+                tracing::warn!(agent = %session.agent, %kind, "an agent has a handler for a kind that it may not be given");
+                audit.note(grant_refused(credentials.peer(), kind, "kinds"));
+            }
+        }
     }
 
     pub(super) fn subscribe(&mut self, generation: Generation, topic: &str) -> Result<(), TooManyTopics> {
@@ -497,7 +520,7 @@ impl Hub {
     }
 
     /// A session's connection has ended.
-    pub(super) fn disconnected(&mut self, generation: Generation, reason: &str) {
+    pub(super) fn disconnected(&mut self, generation: Generation, reason: &str, audit: &dyn Audit) {
         let Some(session) = self.sessions.get(&generation) else { return };
         let info = self.info(generation, session);
         let Some(session) = self.sessions.remove(&generation) else { return };
@@ -508,6 +531,7 @@ impl Hub {
             self.current.remove(&session.agent);
         }
         let reason = session.revoked.unwrap_or_else(|| reason.to_owned());
+        audit.note(audited::disconnected(session.credentials.peer(), &reason));
         tracing::info!(agent = %session.agent, reason, "agent left");
         self.events.push(CoordinatorEvent::AgentLeft { agent: info, reason });
     }

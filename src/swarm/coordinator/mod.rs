@@ -12,12 +12,15 @@
 //! | [`start`] | opens the store and the sockets |
 //! | [`refused`] | agents that were dropped for good |
 //! | [`connection`] | one agent's connection, from its login to its end |
+//! | [`enrolment`] | join tokens, and who gets an identity for one |
 //! | [`trust`] | whom to believe, and for how long |
 
+mod audited;
 mod checks;
 mod committer;
 mod connection;
 mod door;
+mod enrolment;
 mod entrance;
 mod hub;
 mod refused;
@@ -36,12 +39,14 @@ use super::error::{SwarmCode, SwarmError};
 use super::http::Monitored;
 use super::lanes::Traffic;
 use super::logs::Subscription;
-use super::metrics::Metrics;
+use super::metrics::{Metrics, Present};
 use super::network::Network;
 use super::once::Once;
 use crate::protocol::messages::{Code, Content, FrameKind, Goodbye};
-use crate::security::audit::Audit;
-use crate::security::{Admission, CertificateAuthority, Identity, check_id};
+use crate::security::audit::{Action, Anchor, Audit, AuditLog};
+use crate::security::{
+    Admission, CertificateAuthority, Grants, Identity, JoinToken, check_id, check_reason, now_ms,
+};
 use bytes::Bytes;
 use committer::Committer;
 use hub::{Hub, Life};
@@ -73,6 +78,9 @@ struct Shared {
     network: Mutex<Option<Network>>,
     /// None once it is closed: then its port is free.
     endpoint: Mutex<Option<quinn::Endpoint>>,
+    /// Where machines enrol, if they do. None once it is closed.
+    enrolment: Mutex<Option<super::enrolment::Endpoint>>,
+    enroll_address: Option<String>,
     admission: Admission,
     development: Option<CertificateAuthority>,
     /// The authority that it was given.
@@ -82,6 +90,10 @@ struct Shared {
     /// The identity was changed by the program.
     rotated: Notify,
     audit: Arc<dyn Audit>,
+    /// The same, where there is a data directory.
+    audit_log: Option<Arc<AuditLog>>,
+    /// First half of the public ids of its tasks.
+    store_prefix: String,
     traffic: Arc<Traffic>,
     metrics: Arc<Metrics>,
     committer: Option<Committer>,
@@ -118,6 +130,39 @@ impl Coordinator {
         &self.0.address
     }
 
+    /// `host:port` at which machines with a join token get an identity, if they do.
+    pub fn enroll_address(&self) -> Option<&str> {
+        self.0.enroll_address.as_deref()
+    }
+
+    /// Makes a join token, good for `uses` agents within `ttl_ms`, which may do what `grants` say. `done` gets it when it
+    /// is kept.
+    ///
+    /// `done` gets FORBIDDEN without an authority or an endpoint for enrolment, INVALID_ARGUMENT naming what makes no
+    /// sense, STORE when it could not be kept.
+    pub fn create_join_token(
+        &self,
+        ttl_ms: u64,
+        uses: u32,
+        grants: Grants,
+        done: impl FnOnce(Result<JoinToken, SwarmError>) + Send + 'static,
+    ) {
+        if let Err(error) = self.0.check_open(&self.0.lock()) {
+            return done(Err(error));
+        }
+        let shared = self.0.clone();
+        let made = Once::new(done);
+        let told = made.clone();
+        // Files may be slow.
+        let thread = thread::Builder::new().name("midstreamer-token".to_owned()).spawn(move || {
+            let _inside = shared.span.clone().entered();
+            made.run(enrolment::create_token(&shared, ttl_ms, uses, &grants));
+        });
+        if let Err(error) = thread {
+            told.run(Err(SwarmError::new(SwarmCode::Internal, format!("no thread to make it: {error}"))));
+        }
+    }
+
     /// `host:port` of metrics and health, if they are served.
     pub fn http_address(&self) -> Option<&str> {
         self.0.http_address.get().map(String::as_str)
@@ -134,7 +179,10 @@ impl Coordinator {
                 "developmentIdentity needs a coordinator without an identity of its own: this one has a real one",
             )
         })?;
-        start::agent_identity(authority, agent_id)
+        let identity = start::agent_identity(authority, agent_id)?;
+        let operator = audited::OPERATOR.to_owned();
+        self.0.audit.note(audited::identity(Action::IdentityIssued, operator, identity.peer()));
+        Ok(identity)
     }
 
     /// Accepts a task; `done` runs when it is accepted, durably where there is a data directory.
@@ -332,7 +380,12 @@ impl Coordinator {
 
     /// Prometheus text.
     pub fn metrics(&self) -> String {
-        self.0.metrics.text(&self.stats(), self.0.failing())
+        let present = Present {
+            failing: self.0.failing(),
+            audit: self.0.audit_log.as_ref().map(|log| log.counts()),
+            identity_ends_ms: self.0.identity().peer().not_after,
+        };
+        self.0.metrics.text(&self.stats(), &present)
     }
 
     /// Drops an agent now and refuses it from now on, whatever its certificate says; kept in the data directory where
@@ -346,6 +399,14 @@ impl Coordinator {
         if let Err(error) = check_id(agent_id) {
             return done(Err(SwarmError::new(SwarmCode::InvalidArgument, format!("agentId: {error}"))));
         }
+        if agent_id == self.0.id {
+            let message = format!("agentId: {agent_id:?} is this coordinator itself");
+            return done(Err(SwarmError::new(SwarmCode::InvalidArgument, message)));
+        }
+        // Before anything happens: half of a revocation is none.
+        if let Err(error) = check_reason(Some(reason)) {
+            return done(Err(error.into()));
+        }
         let _inside = self.0.span.clone().entered();
         self.0.admission.revocations.refuse_id(agent_id);
         tracing::warn!(agent = agent_id, reason, "agent revoked");
@@ -357,22 +418,31 @@ impl Coordinator {
         let thread = thread::Builder::new().name("midstreamer-revoke".to_owned()).spawn(move || {
             let _inside = shared.span.clone().entered();
             let listed = shared.refused.lock().unwrap_or_else(PoisonError::into_inner).add(&id);
-            kept.run(listed.and(trust::revoke(&shared, &id, &reason)));
+            let taken_back = trust::revoke(&shared, &id, &reason);
+            // Whatever became of those: it is refused, and that is what has to be known.
+            let recorded = shared.audit.record(audited::revoked(&id, &reason)).map_err(SwarmError::from);
+            kept.run(listed.and(taken_back).and(recorded));
         });
         if let Err(error) = thread {
             told.run(Err(SwarmError::new(SwarmCode::Store, format!("no thread to keep it: {error}"))));
         }
     }
 
-    /// New handshakes use this identity; live connections stay.
+    /// New handshakes use this identity; live connections stay. This blocks until the audit log has it.
     ///
     /// # Errors
-    /// INVALID_ARGUMENT for an identity of another coordinator or swarm, FORBIDDEN for a throw-away one.
+    /// INVALID_ARGUMENT for an identity of another coordinator or swarm, FORBIDDEN for a throw-away one, STORE when the audit
+    /// log does not take it.
     pub fn rotate_identity(&self, identity: &Identity) -> Result<(), SwarmError> {
         self.0.check_open(&self.0.lock())?;
         start::rotate(&self.0, identity)?;
         self.0.rotated.notify_one();
         Ok(())
+    }
+
+    /// Where the audit log is, the public key of its checkpoints, and its last entry; None without a data directory.
+    pub fn audit_log(&self) -> Option<(&str, &str, Anchor)> {
+        self.0.audit_log.as_ref().map(|log| (log.place(), log.public_key(), log.head()))
     }
 
     /// Takes nothing new and waits until nothing is queued or running; TIMEOUT when that takes too long, and then it
@@ -454,6 +524,12 @@ impl Monitored for Coordinator {
         }
         if failing.register {
             return Some("the register of the authority cannot be read");
+        }
+        if failing.audit {
+            return Some("the audit log cannot be written");
+        }
+        if self.0.identity().peer().expired(now_ms()) {
+            return Some("the certificate of the coordinator has ended");
         }
         match self.0.lock().life {
             Life::Open => None,

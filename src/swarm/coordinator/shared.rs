@@ -97,6 +97,7 @@ impl Shared {
     pub(super) fn failing(&self) -> Failing {
         Failing {
             store: self.committer.as_ref().is_some_and(Committer::is_failing),
+            audit: self.audit.is_failing(),
             register: self.trust.as_ref().is_some_and(Trust::is_failing),
         }
     }

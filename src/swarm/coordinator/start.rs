@@ -1,21 +1,24 @@
 //! The beginning and the end of a coordinator: store, sockets, threads.
 
+use super::audited;
 use super::checks;
 use super::committer::Committer;
+use super::enrolment::Desk;
 use super::entrance;
-use super::hub::{Hub, Life};
+use super::hub::{Hub, Life, prefix_of};
 use super::refused::Refused;
 use super::trust::{self, Trust};
 use super::{Coordinator, CoordinatorConfig, Listener, Shared};
 use crate::protocol::messages::Code;
 use crate::protocol::session::{VERSIONS, alpns};
 use crate::protocol::tasks::{Ledger, LedgerConfig};
-use crate::security::audit::{AuditError, NoAudit};
+use crate::security::audit::{Action, Audit, AuditError, NoAudit};
 use crate::security::{
-    Admission, AuthorityError, CertificateAuthority, Identity, IdentityError, IssueRequest, Role,
+    Admission, AuthorityError, CertificateAuthority, Identity, IdentityError, IssueRequest, Role, Serial,
 };
 use crate::store::{MemoryStore, RedbStore, TaskStore};
 use crate::swarm::clock::Clock;
+use crate::swarm::enrolment;
 use crate::swarm::error::{SwarmCode, SwarmError};
 use crate::swarm::http;
 use crate::swarm::lanes::Traffic;
@@ -60,11 +63,12 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
     let listen = network::resolve("listen", &config.listen)?;
     let http = config.http.as_deref().map(|address| network::resolve("http", address)).transpose()?;
     let trust = config.authority.clone().map(Trust::open).transpose()?;
+    let given = config.identity.is_some();
     let (identity, development) = match (config.identity.take(), &trust) {
         (Some(identity), _) => (identity, None),
         (None, Some(trust)) => {
             let identity = trust::own::issue(trust.authority())?;
-            trust.refresh()?;
+            trust.refresh(|_| ())?;
             (identity, None)
         }
         (None, None) => {
@@ -76,6 +80,15 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
     if let Some(trust) = &trust {
         trust::own::check(trust, &identity)?;
     }
+    let enroll_listen = match (&config.enroll_listen, &trust) {
+        (Some(_), None) => {
+            let message = "enrollListen needs `authority`: without one nobody can be given an identity";
+            return Err(SwarmError::new(SwarmCode::InvalidArgument, message));
+        }
+        (address, _) => {
+            address.as_deref().map(|address| network::resolve("enrollListen", address)).transpose()?
+        }
+    };
     let metrics = Arc::new(Metrics::new());
     let admission = {
         let metrics = metrics.clone();
@@ -92,6 +105,15 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
     };
     let recovered = store.open()?;
     let refused = Refused::open(config.data_dir.as_deref())?;
+    let audit_log = config.data_dir.as_deref().map(audited::open).transpose()?;
+    let audit: Arc<dyn Audit> = match &audit_log {
+        Some(log) => log.clone(),
+        None => Arc::new(NoAudit),
+    };
+    if trust.is_some() && !given {
+        let peer = identity.peer();
+        audit.record(audited::identity(Action::IdentityIssued, peer.name.to_string(), peer))?;
+    }
     let revoked = trust.as_ref().map(Trust::revoked).unwrap_or_default();
     admission.revocations.replace(revoked, refused.ids().map(str::to_owned));
     let (name, epoch) = (recovered.store, recovered.epoch);
@@ -105,6 +127,7 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
         ..LedgerConfig::default()
     };
     let ledger = Ledger::new(ledger_config, recovered, clock.now());
+    let store_prefix = prefix_of(name);
     let hub = Hub::new(ledger, name, epoch, metrics.clone());
 
     let network = Network::start("midstreamer-coordinator")?;
@@ -127,6 +150,10 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
         .map_err(|error| SwarmError::new(SwarmCode::Connection, format!("listen: {error}")))?
         .to_string();
 
+    let enrolment =
+        enroll_listen.map(|address| enrolment::Endpoint::open(&network, address, &identity)).transpose()?;
+    let enroll_address = enrolment.as_ref().map(|enrolment| enrolment.address().to_owned());
+
     let committer = store.durable().then(Committer::new);
     let shared = Arc::new(Shared {
         id: identity.peer().name.id().to_owned(),
@@ -136,12 +163,16 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
         clock,
         network: Mutex::new(Some(network.clone())),
         endpoint: Mutex::new(Some(endpoint.clone())),
+        enrolment: Mutex::new(enrolment),
+        enroll_address,
         admission,
         development,
         trust,
         identity: Mutex::new(identity),
         rotated: Notify::new(),
-        audit: Arc::new(NoAudit),
+        audit,
+        audit_log,
+        store_prefix,
         traffic: Arc::new(Traffic::default()),
         metrics,
         committer: committer.clone(),
@@ -160,9 +191,13 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
         *shared.store_thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
     }
     network.spawn(timer(shared.clone()).instrument(span.clone()));
-    network.spawn(trust::watch::watch(shared.clone()).instrument(span.clone()));
+    network.spawn(trust::watch::expire(shared.clone()).instrument(span.clone()));
     if shared.trust.is_some() {
+        network.spawn(trust::watch::watch(shared.clone()).instrument(span.clone()));
         network.spawn(trust::own::renew(shared.clone()).instrument(span.clone()));
+    }
+    if let Some(enrolment) = &*shared.enrolment.lock().unwrap_or_else(PoisonError::into_inner) {
+        enrolment.serve(&network, Arc::new(Desk(shared.clone())));
     }
     network.spawn(entrance::accept(endpoint, shared.clone()).instrument(span));
     // What the recovery itself decided, such as deadlines that passed meanwhile.
@@ -238,18 +273,36 @@ pub(super) fn rotate(shared: &Shared, identity: &Identity) -> Result<(), SwarmEr
         return Err(SwarmError::new(SwarmCode::InvalidArgument, message));
     }
     if let Some(trust) = &shared.trust {
+        // It may have been issued a moment ago.
+        trust.refresh(|revoked| shared.admission.revocations.replace_serials(revoked))?;
         trust::own::check(trust, identity)?;
     }
-    take_up(shared, identity)
+    // Before it is used, so that nothing is that the log does not tell of.
+    let operator = audited::OPERATOR.to_owned();
+    shared.audit.record(audited::identity(Action::IdentityRotated, operator, identity.peer()))?;
+    let mut current = shared.identity.lock().unwrap_or_else(PoisonError::into_inner);
+    take_up(shared, &mut current, identity)
 }
 
-/// New handshakes use this identity, which was checked.
-pub(super) fn take_up(shared: &Shared, identity: &Identity) -> Result<(), SwarmError> {
+/// The same with an identity that was renewed from the one with this number. False when that is not in use any more.
+pub(super) fn replace(shared: &Shared, identity: &Identity, before: &Serial) -> Result<bool, SwarmError> {
+    let mut current = shared.identity.lock().unwrap_or_else(PoisonError::into_inner);
+    if current.peer().serial != *before {
+        return Ok(false);
+    }
+    take_up(shared, &mut current, identity)?;
+    Ok(true)
+}
+
+fn take_up(shared: &Shared, current: &mut Identity, identity: &Identity) -> Result<(), SwarmError> {
     let server = server_config(identity, &shared.admission, &shared.config)?;
     match shared.endpoint.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
         Some(endpoint) => {
+            if let Some(enrolment) = &*shared.enrolment.lock().unwrap_or_else(PoisonError::into_inner) {
+                enrolment.rotate(identity)?;
+            }
             endpoint.set_server_config(Some(server));
-            *shared.identity.lock().unwrap_or_else(PoisonError::into_inner) = identity.clone();
+            *current = identity.clone();
             Ok(())
         }
         None => Err(SwarmError::closed("coordinator")),
@@ -284,11 +337,13 @@ pub(super) fn end(shared: &Arc<Shared>, goodbye: Duration) {
         if let Some(endpoint) = &endpoint {
             endpoint.close(quinn::VarInt::from_u32(Code::Closed as u32), b"the coordinator is closing");
         }
+        let enrolment = shared.enrolment.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let enrolment = enrolment.map(enrolment::Endpoint::close);
         shared.lock().life = Life::Closed;
         shared.timer.notify_one();
         let (sender, receiver) = std::sync::mpsc::channel();
         network.spawn(async move {
-            if let Some(endpoint) = endpoint {
+            for endpoint in [endpoint, enrolment].into_iter().flatten() {
                 // The last packets tell the peers; nobody waits long for those that do not answer.
                 drop(tokio::time::timeout(Duration::from_secs(1), endpoint.wait_idle()).await);
             }
@@ -312,17 +367,27 @@ pub(super) fn end(shared: &Arc<Shared>, goodbye: Duration) {
     // Not under the lock: this joins the thread, and what runs there may want it.
     let last = shared.network.lock().unwrap_or_else(PoisonError::into_inner).take();
     drop(last);
+    // Last, for the end of every connection is in it.
+    if let Some(log) = &shared.audit_log
+        && let Err(error) = log.close()
+    {
+        tracing::error!(%error, "the audit log was closed without its last entries");
+    }
     shared.gone();
 }
 
 impl From<AuthorityError> for SwarmError {
     fn from(error: AuthorityError) -> Self {
         let code = match error {
-            AuthorityError::Invalid { .. } => SwarmCode::InvalidArgument,
-            AuthorityError::Io { .. } | AuthorityError::Busy { .. } | AuthorityError::Corrupt { .. } => {
-                SwarmCode::Store
-            }
-            _ => SwarmCode::Internal,
+            AuthorityError::Invalid { .. } | AuthorityError::Request(_) => SwarmCode::InvalidArgument,
+            AuthorityError::Permissions { .. } | AuthorityError::Passphrase { .. } => SwarmCode::Forbidden,
+            AuthorityError::Revoked(_) => SwarmCode::Forbidden,
+            AuthorityError::Corrupt { .. } => SwarmCode::Corrupt,
+            AuthorityError::Io { .. } | AuthorityError::Busy { .. } => SwarmCode::Store,
+            AuthorityError::Unknown(_) => SwarmCode::NotFound,
+            AuthorityError::Expired => SwarmCode::Expired,
+            AuthorityError::TooManyTokens { .. } | AuthorityError::Renewed(_) => SwarmCode::Overloaded,
+            AuthorityError::Crypto(_) => SwarmCode::Internal,
         };
         Self::new(code, error.to_string())
     }
@@ -330,7 +395,12 @@ impl From<AuthorityError> for SwarmError {
 
 impl From<AuditError> for SwarmError {
     fn from(error: AuditError) -> Self {
-        Self::new(SwarmCode::Store, error.to_string())
+        let code = match error {
+            AuditError::Permissions(_) => SwarmCode::Forbidden,
+            AuditError::Corrupt(_) => SwarmCode::Corrupt,
+            _ => SwarmCode::Store,
+        };
+        Self::new(code, error.to_string())
     }
 }
 
