@@ -360,7 +360,7 @@ fn tokens(data: &[u8]) {
             assert_eq!(token.to_text().as_str(), text, "there is one spelling of a token");
             assert!(!format!("{token:?}").contains(text.rsplit('.').next().expect("a token has dots")));
         }
-        Err(error) => assert!(!error.to_string().contains(text) || text.len() < 8, "{error}"),
+        Err(error) => assert!(error.to_string().len() < 128, "{error}"),
     }
 }
 
