@@ -11,10 +11,10 @@ use std::time::{Duration, Instant, SystemTime};
 use zeroize::Zeroizing;
 
 /// How long one change waits for those of others. Each takes milliseconds, so this is somebody who does not go on.
-const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Between two looks at the lock.
-const LOCK_PAUSE: Duration = Duration::from_millis(5);
+pub(super) const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Why a private file was not read or written.
 #[derive(Debug, thiserror::Error)]

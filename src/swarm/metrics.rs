@@ -69,6 +69,7 @@ pub(super) struct Metrics {
     audit_failing: IntGauge,
     audit_entries: IntCounter,
     audit_lost: IntCounter,
+    identity_ends: IntGauge,
     kinds: Mutex<HashSet<String>>,
 }
 
@@ -185,6 +186,10 @@ impl Metrics {
             audit_lost: counter(
                 "midstreamer_audit_entries_lost_total",
                 "Entries that the audit log could not take; those that somebody waited for were refused",
+            )?,
+            identity_ends: gauge(
+                "midstreamer_identity_not_after_seconds",
+                "End of the certificate of the coordinator, in seconds since the Unix epoch",
             )?,
             kinds: Mutex::default(),
             registry,
@@ -307,7 +312,13 @@ impl Metrics {
     }
 
     /// All of it, with the numbers of this moment.
-    pub(super) fn text(&self, stats: &SwarmStats, audit: Option<AuditCounts>, failing: Failing) -> String {
+    pub(super) fn text(
+        &self,
+        stats: &SwarmStats,
+        audit: Option<AuditCounts>,
+        failing: Failing,
+        identity_ends_ms: u64,
+    ) -> String {
         let set = |gauge: &IntGauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         set(&self.agents, stats.agents);
         set(&self.queued, stats.queued);
@@ -324,6 +335,7 @@ impl Metrics {
             count(&self.audit_entries, audit.entries);
             count(&self.audit_lost, audit.lost);
         }
+        set(&self.identity_ends, identity_ends_ms / 1000);
         let mut text = Vec::new();
         match TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             Ok(()) => String::from_utf8_lossy(&text).into_owned(),

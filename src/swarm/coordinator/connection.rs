@@ -18,7 +18,6 @@ use crate::protocol::session::{self, Greeting, Listening, Terms, VERSIONS, Versi
 use crate::protocol::tasks::{self, Departure, Failure, FailureCode, Offer};
 use crate::protocol::{Fence, Generation, TaskId};
 use crate::security::{Peer, Refusal, peer_of};
-use crate::swarm::kinds::KINDS;
 use crate::swarm::lanes::{Incoming, LaneEnd, Outgoing, end_of, read_large};
 use bytes::{Bytes, BytesMut};
 use quinn::crypto::rustls::HandshakeData;
@@ -123,7 +122,7 @@ async fn greet(connection: &Connection, peer: Peer, shared: &Arc<Shared>) -> Res
     };
     control.allow(LANE_FRAME_BYTES);
     let rights = shared.rights(&peer).await;
-    let rights = rights.map_err(|refusal| Unwelcome::new(Code::Unauthenticated, refusal.to_string()));
+    let rights = rights.map_err(|(code, message)| Unwelcome::new(code, message));
     match rights.and_then(|rights| join(shared, &peer, rights, greeting, key_exchange, &out)) {
         Ok(generation) => Ok(Welcomed { generation, out, control, id }),
         Err(unwelcome) => {
@@ -183,7 +182,6 @@ fn join(
         shared.audit.note(grant_refused(peer, &greeting.agent_type, "agentTypes"));
         return Err(Unwelcome::new(Code::Forbidden, message));
     }
-    note_kinds(shared, peer, &rights, &greeting.kinds);
     shared.turn(|hub, now| {
         match hub.life {
             // What is there already has to be done, also by agents that lost their connection meanwhile.
@@ -238,6 +236,7 @@ fn join(
                 revoked: None,
             },
         );
+        hub.note_kinds(generation, &greeting.kinds, shared.audit.as_ref());
         hub.current.insert(agent.clone(), generation);
         let terms = Terms {
             coordinator: shared.id.clone(),
@@ -267,17 +266,6 @@ fn join(
         hub.events.extend(session.map(super::CoordinatorEvent::AgentJoined));
         Ok(generation)
     })
-}
-
-/// Kinds that an agent has handlers for and may not be given: the ledger passes it over, and an operator should know why.
-fn note_kinds(shared: &Shared, peer: &Peer, rights: &Rights, kinds: &[Arc<str>]) {
-    let Some(allowed) = rights.kinds() else { return };
-    // What is built in comes with every agent; nobody asked for it.
-    let asked = kinds.iter().filter(|kind| !KINDS.contains(&&***kind) && !allowed.contains(kind));
-    for kind in asked {
-        tracing::warn!(agent = peer.name.id(), %kind, "an agent has a handler for a kind that it may not be given");
-        shared.audit.note(grant_refused(peer, kind, "kinds"));
-    }
 }
 
 impl Welcomed {
@@ -337,14 +325,10 @@ fn control_frame(
         FrameKind::Offer => {
             let offer: messages::Offer = message(frame)?;
             let kinds = session::check_offer(&offer).map_err(|error| error.to_string())?;
-            let session =
-                shared.lock().sessions.get(&generation).map(|session| {
-                    (session.credentials.peer().clone(), session.credentials.rights().clone())
-                });
-            if let Some((peer, rights)) = session {
-                note_kinds(shared, &peer, &rights, &kinds);
-            }
-            shared.turn(|hub, now| hub.ledger.offer_changed(agent, generation, kinds, offer.slots, now));
+            shared.turn(|hub, now| {
+                hub.note_kinds(generation, &kinds, shared.audit.as_ref());
+                hub.ledger.offer_changed(agent, generation, kinds, offer.slots, now);
+            });
         }
         FrameKind::Progress => {
             let progress: Progress = message(frame)?;
@@ -381,7 +365,7 @@ fn control_frame(
             shared.turn(|hub, _| hub.unsubscribe(generation, &unsubscribe.topic));
         }
         FrameKind::Renew => renewal::asked(shared, generation, frame.request, message(frame)?)?,
-        FrameKind::RenewalKept => renewal::kept(shared, generation, &message(frame)?)?,
+        FrameKind::RenewalKept => renewal::kept(shared, generation, &message(frame)?),
         FrameKind::Goodbye => {
             let goodbye: Goodbye = message(frame)?;
             tracing::debug!(agent = %agent, code = goodbye.code, "goodbye");

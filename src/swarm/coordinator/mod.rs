@@ -42,7 +42,7 @@ use super::network::Network;
 use super::once::Once;
 use crate::protocol::messages::{Code, Content, FrameKind, Goodbye};
 use crate::security::audit::{Action, Anchor, Audit, AuditLog};
-use crate::security::{Admission, CertificateAuthority, Identity, check_id};
+use crate::security::{Admission, CertificateAuthority, Identity, check_id, check_reason, now_ms};
 use bytes::Bytes;
 use committer::Committer;
 use hub::{Hub, Life};
@@ -341,7 +341,8 @@ impl Coordinator {
     /// Prometheus text.
     pub fn metrics(&self) -> String {
         let audit = self.0.audit_log.as_ref().map(|log| log.counts());
-        self.0.metrics.text(&self.stats(), audit, self.0.failing())
+        let ends = self.0.identity().peer().not_after;
+        self.0.metrics.text(&self.stats(), audit, self.0.failing(), ends)
     }
 
     /// Drops an agent now and refuses it from now on, whatever its certificate says; kept in the data directory where
@@ -354,6 +355,14 @@ impl Coordinator {
     ) {
         if let Err(error) = check_id(agent_id) {
             return done(Err(SwarmError::new(SwarmCode::InvalidArgument, format!("agentId: {error}"))));
+        }
+        if agent_id == self.0.id {
+            let message = format!("agentId: {agent_id:?} is this coordinator itself");
+            return done(Err(SwarmError::new(SwarmCode::InvalidArgument, message)));
+        }
+        // Before anything happens: half of a revocation is none.
+        if let Err(error) = check_reason(Some(reason)) {
+            return done(Err(error.into()));
         }
         let _inside = self.0.span.clone().entered();
         self.0.admission.revocations.refuse_id(agent_id);
@@ -475,6 +484,9 @@ impl Monitored for Coordinator {
         }
         if failing.audit {
             return Some("the audit log cannot be written");
+        }
+        if self.0.identity().peer().expired(now_ms()) {
+            return Some("the certificate of the coordinator has ended");
         }
         match self.0.lock().life {
             Life::Open => None,
