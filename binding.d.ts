@@ -89,6 +89,8 @@ export declare class NativeCoordinator {
   take(): Buffer | null
   /** Certificate, private key and CA. */
   developmentIdentity(agentId: string): Array<string>
+  /** The answer is the token's text. */
+  createJoinToken(request: number, ttlMs: number, uses: number, agentTypes?: Array<string> | undefined | null, kinds?: Array<string> | undefined | null, topics?: Array<string> | undefined | null, databases?: Array<string> | undefined | null): void
   /**
    * Times: -1 for none; `max_attempts`: -1 for the coordinator's; an empty key: none. With `wait` the answer is the
    * outcome, and what is returned is the waiter; otherwise it is that the task was accepted.
@@ -122,6 +124,15 @@ export declare class NativeCoordinator {
   close(request: number): void
   /** After the last answer: JavaScript is not called any more. */
   release(): void
+}
+
+/** One enrolment, which can be given up. */
+export declare class NativeEnrolment {
+  constructor()
+  /** An empty `address`: the one in the token. Certificate, private key and CA. */
+  enroll(address: string, token: string, agentId: string): Promise<Array<string>>
+  /** It rejects with ABORTED, unless it is too late. */
+  cancel(): void
 }
 
 /** An open keyring. */

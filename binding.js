@@ -841,6 +841,7 @@ module.exports.LibraryWriter = nativeBinding.LibraryWriter
 module.exports.NativeAgent = nativeBinding.NativeAgent
 module.exports.NativeAuthority = nativeBinding.NativeAuthority
 module.exports.NativeCoordinator = nativeBinding.NativeCoordinator
+module.exports.NativeEnrolment = nativeBinding.NativeEnrolment
 module.exports.NativeKeyring = nativeBinding.NativeKeyring
 module.exports.NativeLibrary = nativeBinding.NativeLibrary
 module.exports.alignTimeframes = nativeBinding.alignTimeframes

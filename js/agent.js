@@ -6,7 +6,8 @@ const { Inbox, RECORD, errorOf } = require('./inbox.js')
 const { Events, Topics } = require('./listeners.js')
 const { Work } = require('./work.js')
 const { encode, decode } = require('./payload.js')
-const { aborted, throwIfAborted, watch, unwatch } = require('./task.js')
+const { memberId } = require('./authority.js')
+const { aborted, follow, throwIfAborted, watch, unwatch } = require('./task.js')
 const { failure, invalid, isArray, show } = require('./errors.js')
 const { readOptions, checksOf, abortSignal, callback } = require('./options.js')
 const { name, names, address, identity, amount, small, recordOf, checkDescription, text } = require('./swarm-options.js')
@@ -51,8 +52,14 @@ function checkKind(what, kind) {
   return kind
 }
 
-const ENROLL = checksOf({ address, token: name, agentId: name })
-const NONE = Object.freeze({})
+/** A join token. What is wrong with one is said without showing it. */
+function joinToken(what, value) {
+  if (typeof value === 'string' && value !== '') return value
+  throw invalid(`${what} must be a string: what createJoinToken() gave`)
+}
+
+const ENROLL = checksOf({ address, token: joinToken, agentId: memberId, signal: abortSignal })
+const ENROLL_DEFAULTS = Object.freeze({ address: '', token: undefined, agentId: undefined, signal: undefined })
 const CONNECT = checksOf({
   address: addresses,
   identity,
@@ -98,9 +105,13 @@ class Agent {
   }
 
   static async enroll(options) {
-    const { address: at, token, agentId } = readOptions(options, ENROLL, NONE, 'Agent.enroll')
-    if (at === undefined || token === undefined || agentId === undefined) throw invalid('Agent.enroll needs address, token and agentId')
-    throw failure('FORBIDDEN', 'no coordinator of this version takes join tokens; have the authority issue the identity: CertificateAuthority.issue()')
+    const checked = readOptions(options, ENROLL, ENROLL_DEFAULTS, 'Agent.enroll')
+    const { address: at, token, agentId, signal } = checked
+    if (token === undefined) throw invalid('token must be a string: what createJoinToken() gave')
+    if (agentId === undefined) throw invalid('agentId is required: who this machine is to be')
+    throwIfAborted(signal)
+    const [certificate, privateKey, ca] = await follow({ signal }, 0, new native.NativeEnrolment(), (enrolment) => enrolment.enroll(at, token, agentId))
+    return { certificate, privateKey, ca }
   }
 
   static async connect(options) {

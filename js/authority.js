@@ -40,11 +40,14 @@ const ISSUE = checksOf({
   role: oneOf(...ROLES),
   hosts: texts,
   validMs: count,
-  grants(name, value) {
-    if (value === null || typeof value !== 'object' || isArray(value) !== false) throw invalid(`${name} must be an object, got ${show(value)}`)
-    return readOptions(value, GRANTS, {}, 'grants')
-  },
+  grants,
 })
+
+/** What an identity may do: up to four lists of names. */
+function grants(name, value) {
+  if (value === null || typeof value !== 'object' || isArray(value) !== false) throw invalid(`${name} must be an object, got ${show(value)}`)
+  return readOptions(value, GRANTS, {}, 'grants')
+}
 
 function directoryPath(value) {
   if (typeof value !== 'string' || value === '' || value.includes('\0')) throw invalid(`directory must be a path, got ${show(value)}`)
@@ -156,4 +159,4 @@ const nativeAuthority = CertificateAuthority.native
 // For the rest of the facade, not for users.
 delete CertificateAuthority.native
 
-module.exports = { CertificateAuthority, nativeAuthority }
+module.exports = { CertificateAuthority, nativeAuthority, grants, memberId }

@@ -10,10 +10,8 @@ const { encode } = require('./payload.js')
 const { throwIfAborted } = require('./task.js')
 const { failure, fromNative, invalid, show } = require('./errors.js')
 const { readOptions, checksOf, abortSignal, callback, count } = require('./options.js')
-const { nativeAuthority } = require('./authority.js')
-const { name, key, names, address, identity, directory, amount, small, later, recordOf, text } = require('./swarm-options.js')
-
-const ENROLMENT = 'join tokens and renewal come with a later version; give `identity` instead, from CertificateAuthority.issue()'
+const { nativeAuthority, grants } = require('./authority.js')
+const { name, key, names, address, identity, directory, amount, small, text } = require('./swarm-options.js')
 
 /** Bytes of one message: what a batch of the addon can hold. */
 const MOST_MESSAGE_BYTES = 2 ** 30
@@ -55,7 +53,7 @@ const START = checksOf({
   maxRetainedBytes: amount,
   http: address,
   onLog: callback,
-  enrollListen: later(ENROLMENT),
+  enrollListen: address,
   authority,
   onIdentity: callback,
 })
@@ -64,7 +62,8 @@ const START_DEFAULTS = Object.freeze({
   listen: '127.0.0.1:0', identity: ['', '', ''], authority: undefined, onIdentity: undefined, enrollListen: '', dataDir: '', agentTimeoutMs: -1, taskTimeoutMs: -1, maxAttempts: -1, maxQueued: -1,
   maxAgents: -1, maxMessageBytes: -1, resultRetentionMs: -1, maxRetainedBytes: -1, http: '',
 })
-const JOIN = checksOf({ ttlMs: amount, uses: small, grants: recordOf(names) })
+const JOIN = checksOf({ ttlMs: amount, uses: small, grants })
+const JOIN_DEFAULTS = Object.freeze({ ttlMs: 3_600_000, uses: 1, grants: Object.freeze({}) })
 const TASK = checksOf({
   kind: name,
   payload: (_, value) => value,
@@ -108,6 +107,7 @@ class Coordinator {
   #closing
   #id
   #address
+  #enrollAddress
   #httpAddress
 
   constructor(inside) {
@@ -128,13 +128,14 @@ class Coordinator {
     this.#onLog = options.onLog
     this.#onIdentity = options.onIdentity
     try {
-      const { id, address, httpAddress } = await this.#inbox.ask((native, request) => native.start(
+      const { id, address, enrollAddress, httpAddress } = await this.#inbox.ask((native, request) => native.start(
         request, options.listen, certificate, privateKey, ca, options.authority, this.#onIdentity !== undefined, options.enrollListen, options.dataDir, options.agentTimeoutMs, options.taskTimeoutMs,
         options.maxAttempts, options.maxQueued, options.maxAgents, options.maxMessageBytes, options.resultRetentionMs,
         options.maxRetainedBytes, options.http, this.#onLog !== undefined,
       ))
       this.#id = id
       this.#address = address
+      this.#enrollAddress = enrollAddress
       this.#httpAddress = httpAddress
     } catch (error) {
       this.#inbox.release()
@@ -151,7 +152,7 @@ class Coordinator {
   }
 
   get enrollAddress() {
-    return null
+    return this.#enrollAddress
   }
 
   get httpAddress() {
@@ -165,9 +166,9 @@ class Coordinator {
   }
 
   async createJoinToken(options) {
-    readOptions(options, JOIN, NONE, 'createJoinToken')
-    this.#inbox.throwIfClosed()
-    throw failure('FORBIDDEN', 'this coordinator has no authority, so it cannot let anybody join')
+    const { ttlMs, uses, grants } = readOptions(options, JOIN, JOIN_DEFAULTS, 'createJoinToken')
+    const { agentTypes, kinds, topics, databases } = grants
+    return await this.#inbox.ask((native, request) => native.createJoinToken(request, ttlMs, uses, agentTypes, kinds, topics, databases))
   }
 
   async enqueue(task) {

@@ -83,11 +83,6 @@ function small(what, value) {
   throw invalid(`${what} must be an integer from 1 to ${2 ** 32 - 1}, got ${show(value)}`)
 }
 
-/** An option whose machinery is not in this version. */
-function later(why) {
-  return (what) => { throw invalid(`${what}: ${why}`) }
-}
-
 /** Own enumerable properties with values that pass. */
 function recordOf(check) {
   return (what, value) => {
@@ -112,4 +107,4 @@ function text(what, value) {
   return value
 }
 
-module.exports = { name, key, names, address, identity, directory, amount, small, later, recordOf, checkDescription, text }
+module.exports = { name, key, names, address, identity, directory, amount, small, recordOf, checkDescription, text }

@@ -84,6 +84,40 @@ where
     promise_on(search::spawn_waiting, env, None, |_| work(), convert)
 }
 
+/// A promise for what a thread that is not ours answers: `start` sets it going and is given where the answer goes.
+pub(super) fn answered_promise<'env, T, V>(
+    env: &'env Env,
+    start: impl FnOnce(Box<dyn FnOnce(Result<T, Error<Code>>) + Send>) -> Result<(), Error<Code>>,
+    convert: impl FnOnce(T) -> V + 'static,
+) -> Result<PromiseRaw<'env, V>, Error<Code>>
+where
+    T: Send + 'static,
+    V: ToNapiValue + 'static,
+{
+    let (sender, receiver) = oneshot::channel();
+    // Nobody receives when the JavaScript environment has ended meanwhile; then nobody misses the answer.
+    start(Box::new(move |answer| drop(sender.send(answer))))?;
+    settle(env, receiver, move |env, outcome| match outcome {
+        Ok(result) => Ok(convert(result)),
+        Err(error) => Err(Error::from(JsError::from(error).into_unknown(*env))),
+    })
+}
+
+fn settle<'env, T, V>(
+    env: &'env Env,
+    receiver: oneshot::Receiver<Result<T, Error<Code>>>,
+    with: impl FnOnce(&'env Env, Result<T, Error<Code>>) -> napi::Result<V> + 'static,
+) -> Result<PromiseRaw<'env, V>, Error<Code>>
+where
+    T: Send + 'static,
+    V: ToNapiValue + 'static,
+{
+    let ended = || Err(Error::new(Code::Internal, "the work ended without a result"));
+    let answer = async move { Ok(receiver.await.unwrap_or_else(|_| ended())) };
+    env.spawn_future_with_callback(answer, with)
+        .map_err(|error| Error::new(Code::Internal, error.reason.clone()))
+}
+
 fn promise_on<'env, T, V>(
     spawn: fn(Box<dyn FnOnce() + Send>),
     env: &'env Env,
@@ -111,19 +145,13 @@ where
         // Nobody receives when the JavaScript environment has ended meanwhile; then nobody misses the result.
         drop(sender.send(outcome));
     }));
-    let settle = async move {
-        Ok(receiver
-            .await
-            .unwrap_or_else(|_| Err(Error::new(Code::Internal, "the work ended without a result"))))
-    };
-    env.spawn_future_with_callback(settle, move |env, outcome| {
+    settle(env, receiver, move |env, outcome| {
         unsettled::leave(ticket);
         match outcome {
             Ok(result) => Ok(convert(result)),
             Err(error) => Err(Error::from(JsError::from(error).into_unknown(*env))),
         }
     })
-    .map_err(|error| Error::new(Code::Internal, error.reason.clone()))
 }
 
 /// The jobs of this thread's environment whose promises have not settled. When the environment ends (a worker thread

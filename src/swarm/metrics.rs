@@ -40,6 +40,16 @@ pub(super) struct Failing {
     pub(super) audit: bool,
 }
 
+/// What is read when somebody asks.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Present {
+    pub(super) failing: Failing,
+    /// None without an audit log.
+    pub(super) audit: Option<AuditCounts>,
+    /// End of the coordinator's certificate.
+    pub(super) identity_ends_ms: u64,
+}
+
 /// Everything that a coordinator counts beside its ledger.
 pub(super) struct Metrics {
     registry: Registry,
@@ -61,15 +71,16 @@ pub(super) struct Metrics {
     handshakes: IntCounterVec,
     knocks: IntCounterVec,
     turned_away: IntCounterVec,
+    enrolments: IntCounterVec,
     received: IntCounter,
     sent: IntCounter,
     uptime: IntGauge,
     store_failing: IntGauge,
     register_failing: IntGauge,
+    identity_ends: IntGauge,
     audit_failing: IntGauge,
     audit_entries: IntCounter,
     audit_lost: IntCounter,
-    identity_ends: IntGauge,
     kinds: Mutex<HashSet<String>>,
 }
 
@@ -170,6 +181,11 @@ impl Metrics {
                 "Connected peers that were turned away, by code",
                 "code",
             )?,
+            enrolments: counters(
+                "midstreamer_enrolments_total",
+                "Machines that came with a join token, or without one, by outcome",
+                "outcome",
+            )?,
             received: counter("midstreamer_received_bytes_total", "Bytes of frames from agents")?,
             sent: counter("midstreamer_sent_bytes_total", "Bytes of frames to agents")?,
             uptime: gauge("midstreamer_uptime_ms", "Since the start")?,
@@ -177,6 +193,10 @@ impl Metrics {
             register_failing: gauge(
                 "midstreamer_register_failing",
                 "1 while the register of the authority cannot be read",
+            )?,
+            identity_ends: gauge(
+                "midstreamer_identity_not_after_seconds",
+                "End of the certificate of the coordinator, in seconds since the Unix epoch",
             )?,
             audit_failing: gauge(
                 "midstreamer_audit_failing",
@@ -186,10 +206,6 @@ impl Metrics {
             audit_lost: counter(
                 "midstreamer_audit_entries_lost_total",
                 "Entries that the audit log could not take; those that somebody waited for were refused",
-            )?,
-            identity_ends: gauge(
-                "midstreamer_identity_not_after_seconds",
-                "End of the certificate of the coordinator, in seconds since the Unix epoch",
             )?,
             kinds: Mutex::default(),
             registry,
@@ -245,6 +261,11 @@ impl Metrics {
             Code::Internal => "internal",
         };
         self.turned_away.with_label_values(&[code]).inc();
+    }
+
+    /// Somebody wanted to enrol.
+    pub(super) fn enrolled(&self, outcome: &str) {
+        self.enrolments.with_label_values(&[outcome]).inc();
     }
 
     /// A task has its outcome.
@@ -312,13 +333,8 @@ impl Metrics {
     }
 
     /// All of it, with the numbers of this moment.
-    pub(super) fn text(
-        &self,
-        stats: &SwarmStats,
-        audit: Option<AuditCounts>,
-        failing: Failing,
-        identity_ends_ms: u64,
-    ) -> String {
+    pub(super) fn text(&self, stats: &SwarmStats, present: &Present) -> String {
+        let Present { failing, audit, identity_ends_ms } = *present;
         let set = |gauge: &IntGauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         set(&self.agents, stats.agents);
         set(&self.queued, stats.queued);
@@ -330,12 +346,12 @@ impl Metrics {
         set(&self.uptime, stats.uptime_ms);
         set(&self.store_failing, u64::from(failing.store));
         set(&self.register_failing, u64::from(failing.register));
+        set(&self.identity_ends, identity_ends_ms / 1000);
         set(&self.audit_failing, u64::from(failing.audit));
         if let Some(audit) = audit {
             count(&self.audit_entries, audit.entries);
             count(&self.audit_lost, audit.lost);
         }
-        set(&self.identity_ends, identity_ends_ms / 1000);
         let mut text = Vec::new();
         match TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             Ok(()) => String::from_utf8_lossy(&text).into_owned(),

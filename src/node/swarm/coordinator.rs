@@ -13,6 +13,7 @@ use super::identities::Identities;
 use super::outbox::{Outbox, RecordType};
 use super::{closed, identity, optional, small, texts, thrown};
 use crate::security::audit::{Anchor, hex_of_head};
+use crate::security::{Grants, JoinToken};
 use crate::swarm::coordinator::{
     Accepted, CoordinatorConfig, CoordinatorEvent, LogListener, TaskRequest, TaskResult, WaiterId,
 };
@@ -72,6 +73,7 @@ impl Open {
         let header = StartedHeader {
             id: coordinator.id(),
             address: coordinator.address(),
+            enroll_address: coordinator.enroll_address(),
             http_address: coordinator.http_address(),
         };
         self.outbox.settle(request, &header);
@@ -83,6 +85,7 @@ impl Open {
 struct StartedHeader<'a> {
     id: &'a str,
     address: &'a str,
+    enroll_address: Option<&'a str>,
     http_address: Option<&'a str>,
 }
 
@@ -233,6 +236,25 @@ impl NativeCoordinator {
             identity.private_key().to_owned(),
             identity.ca().to_owned(),
         ])
+    }
+
+    /// The answer is the token's text.
+    #[napi(catch_unwind)]
+    pub fn create_join_token(
+        &self,
+        request: f64,
+        ttl_ms: f64,
+        uses: f64,
+        agent_types: Option<Vec<String>>,
+        kinds: Option<Vec<String>>,
+        topics: Option<Vec<String>>,
+        databases: Option<Vec<String>>,
+    ) -> Result<(), Error<Code>> {
+        let grants = Grants { agent_types, kinds, topics, databases };
+        let (ttl_ms, uses) = (natural("ttlMs", ttl_ms)? as u64, small("uses", uses)?);
+        let text = |token: JoinToken| token.to_text().as_str().to_owned();
+        self.coordinator()?.create_join_token(ttl_ms, uses, grants, self.open.outbox.answer(request, text));
+        Ok(())
     }
 
     /// Times: -1 for none; `max_attempts`: -1 for the coordinator's; an empty key: none. With `wait` the answer is the

@@ -10,11 +10,13 @@
 //! | [`environment`] | what happens when the environment ends |
 //! | [`coordinator`] | `NativeCoordinator` |
 //! | [`agent`] | `NativeAgent` |
+//! | [`enrolment`] | `NativeEnrolment` |
 //! | [`identities`] | renewed identities, until the application has kept them |
 //! | [`headers`] | what the swarm tells, as JSON |
 
 mod agent;
 mod coordinator;
+mod enrolment;
 mod environment;
 mod headers;
 mod identities;

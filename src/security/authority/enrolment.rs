@@ -49,6 +49,8 @@ pub struct RedeemRequest<'a> {
     pub id: &'a str,
     /// From now.
     pub valid_ms: u64,
+    /// The id is nobody's to have. Only who holds a good token learns it.
+    pub reserved: bool,
 }
 
 /// Why there is no identity for a token.
@@ -63,6 +65,12 @@ pub enum RedeemError {
         "{id:?} has a certificate that is valid: it has to be revoked before another machine gets this id"
     )]
     Taken {
+        /// The id.
+        id: String,
+    },
+    /// The token is good, and nobody gets this id. No use was taken.
+    #[error("{id:?} is not given to any agent: it is the coordinator's own id, or was revoked for good")]
+    Reserved {
         /// The id.
         id: String,
     },
@@ -111,6 +119,25 @@ impl CertificateAuthority {
         Ok(token)
     }
 
+    /// Takes a token back: nobody gets anything for it any more. Returns whether there was one.
+    ///
+    /// # Errors
+    /// Those of the directory.
+    pub fn withdraw_token(&self, id: TokenId) -> Result<bool, AuthorityError> {
+        match &self.register {
+            Place::Memory(held) => Ok(held.lock().unwrap_or_else(PoisonError::into_inner).tokens.remove(id)),
+            Place::Directory(directory) => {
+                let lock = directory.lock()?;
+                let mut tokens = tokens::read(directory)?;
+                let found = tokens.remove(id);
+                if found {
+                    tokens::write(directory, &lock, &tokens)?;
+                }
+                Ok(found)
+            }
+        }
+    }
+
     /// A certificate for the holder of a token, as an agent. When this returns, the use is taken and the certificate is
     /// in the register, for good; both or, but for a crash, neither.
     ///
@@ -151,9 +178,12 @@ impl CertificateAuthority {
         tokens: &mut Tokens,
         register: &mut Register,
     ) -> Result<SignedCertificate, RedeemError> {
-        let RedeemRequest { token, secret, certificate_request, id, valid_ms } = request;
+        let RedeemRequest { token, secret, certificate_request, id, valid_ms, reserved } = request;
         let now = now_ms();
         let grants = tokens.check(*token, secret, now)?.clone();
+        if *reserved {
+            return Err(RedeemError::Reserved { id: (*id).to_owned() });
+        }
         if register.is_taken(id, now) {
             return Err(RedeemError::Taken { id: (*id).to_owned() });
         }

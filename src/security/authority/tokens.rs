@@ -126,6 +126,13 @@ impl Tokens {
         }
     }
 
+    /// Forgets a token. Returns whether there was one.
+    pub(super) fn remove(&mut self, id: TokenId) -> bool {
+        let before = self.0.len();
+        self.0.retain(|kept| kept.id != id);
+        self.0.len() < before
+    }
+
     /// Takes one use of a token that [`Self::check`] has accepted.
     pub(super) fn consume(&mut self, id: TokenId) {
         if let Some(kept) = self.0.iter_mut().find(|kept| kept.id == id) {

@@ -58,21 +58,11 @@ async fn attempt(
     client: &quinn::ClientConfig,
     address: &str,
 ) -> Result<Welcomed, SwarmError> {
-    let unreachable = |why: String| SwarmError::new(SwarmCode::Connection, format!("{address}: {why}"));
-    let mut found = tokio::net::lookup_host(address).await.map_err(|error| unreachable(error.to_string()))?;
-    let v4 = endpoint.local_addr().is_ok_and(|local| local.is_ipv4());
-    let target = found.find(|found| !v4 || found.is_ipv4());
-    let target = target.ok_or_else(|| unreachable("has no address that this machine can dial".to_owned()))?;
-    // What a coordinator that listens on every address calls its own is, from here, this machine.
-    let target = match target.ip() {
-        ip if !ip.is_unspecified() => target,
-        IpAddr::V4(_) => SocketAddr::from((Ipv4Addr::LOCALHOST, target.port())),
-        IpAddr::V6(_) => SocketAddr::from((Ipv6Addr::LOCALHOST, target.port())),
-    };
+    let target = target(endpoint, address).await?;
     // The name is not looked at: who answers is in its certificate.
     let connecting = endpoint
         .connect_with(client.clone(), target, "coordinator")
-        .map_err(|error| unreachable(error.to_string()))?;
+        .map_err(|error| SwarmError::new(SwarmCode::Connection, format!("{address}: {error}")))?;
     let connection = connecting.await.map_err(|error| of_connection(address, &error))?;
     match greet(shared, &connection).await {
         Ok(welcomed) => Ok(welcomed),
@@ -84,6 +74,21 @@ async fn attempt(
         // The connection knows why it ended; it may learn it a moment after its streams.
         Err(None) => Err(of_connection(address, &connection.closed().await)),
     }
+}
+
+/// Which address to dial for `host:port`.
+pub(in crate::swarm) async fn target(endpoint: &Endpoint, address: &str) -> Result<SocketAddr, SwarmError> {
+    let unreachable = |why: String| SwarmError::new(SwarmCode::Connection, format!("{address}: {why}"));
+    let mut found = tokio::net::lookup_host(address).await.map_err(|error| unreachable(error.to_string()))?;
+    let v4 = endpoint.local_addr().is_ok_and(|local| local.is_ipv4());
+    let target = found.find(|found| !v4 || found.is_ipv4());
+    let target = target.ok_or_else(|| unreachable("has no address that this machine can dial".to_owned()))?;
+    // What a coordinator that listens on every address calls its own is, from here, this machine.
+    Ok(match target.ip() {
+        ip if !ip.is_unspecified() => target,
+        IpAddr::V4(_) => SocketAddr::from((Ipv4Addr::LOCALHOST, target.port())),
+        IpAddr::V6(_) => SocketAddr::from((Ipv6Addr::LOCALHOST, target.port())),
+    })
 }
 
 /// Sends Hello and waits for the answer; None when the connection ended.
@@ -118,7 +123,7 @@ async fn greet(shared: &Arc<Shared>, connection: &Connection) -> Result<Welcomed
 }
 
 /// The error of a code of the protocol.
-pub(super) fn of_code(code: Code, message: String) -> SwarmError {
+pub(in crate::swarm) fn of_code(code: Code, message: String) -> SwarmError {
     let code = match code {
         Code::Protocol => SwarmCode::Protocol,
         Code::Unauthenticated => SwarmCode::Unauthenticated,
@@ -134,7 +139,7 @@ pub(super) fn of_code(code: Code, message: String) -> SwarmError {
 }
 
 /// Why a connection ended.
-pub(super) fn of_connection(address: &str, error: &ConnectionError) -> SwarmError {
+pub(in crate::swarm) fn of_connection(address: &str, error: &ConnectionError) -> SwarmError {
     let (code, message) = match error {
         ConnectionError::ApplicationClosed(closed) => {
             let reason = String::from_utf8_lossy(&closed.reason).into_owned();
@@ -157,7 +162,7 @@ pub(super) fn of_connection(address: &str, error: &ConnectionError) -> SwarmErro
 }
 
 /// A socket for dialling: of both families where the system can.
-pub(super) fn endpoint(network: &network::Network) -> Result<Endpoint, SwarmError> {
+pub(in crate::swarm) fn endpoint(network: &network::Network) -> Result<Endpoint, SwarmError> {
     let failed = |error: std::io::Error| {
         SwarmError::new(SwarmCode::Connection, format!("no socket to dial from: {error}"))
     };

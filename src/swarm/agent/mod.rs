@@ -8,7 +8,7 @@
 //! | [`session`] | a welcomed connection, and what comes after it |
 //! | [`renewal`] | another identity before the one at hand ends |
 
-mod dial;
+pub(super) mod dial;
 mod hub;
 mod renewal;
 mod session;

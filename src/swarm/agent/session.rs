@@ -335,7 +335,7 @@ async fn other_lanes(shared: Arc<Shared>, out: Outgoing, mut tasks: Incoming, li
         while let Ok(stream) = connection.accept_uni().await {
             let (shared, connection) = (shared.clone(), connection.clone());
             tokio::spawn(async move {
-                let outcome = match read_large(stream, limit, &shared.traffic).await {
+                let outcome = match read_large(stream, limit, &shared.traffic, None).await {
                     Ok(Some(frame)) => task_frames(&shared, std::iter::once(frame)),
                     Ok(None) | Err(LaneEnd::Closed) => Ok(()),
                     Err(LaneEnd::Malformed(error)) => Err(error.to_string()),

@@ -18,7 +18,7 @@ use crate::protocol::session::{self, Greeting, Listening, Terms, VERSIONS, Versi
 use crate::protocol::tasks::{self, Departure, Failure, FailureCode, Offer};
 use crate::protocol::{Fence, Generation, TaskId};
 use crate::security::{Peer, Refusal, peer_of};
-use crate::swarm::lanes::{Incoming, LaneEnd, Outgoing, end_of, read_large};
+use crate::swarm::lanes::{Incoming, LaneEnd, Outgoing, Paced, end_of, read_large};
 use bytes::{Bytes, BytesMut};
 use quinn::crypto::rustls::HandshakeData;
 use quinn::{Connection, ConnectionError, VarInt};
@@ -270,8 +270,11 @@ fn join(
 
 impl Welcomed {
     async fn run(mut self, shared: &Arc<Shared>) {
-        let lanes = tokio::spawn(lanes(self.generation, self.id.clone(), self.out.clone(), shared.clone()));
         let connection = self.out.connection().clone();
+        let pace = Paced::new(connection.clone(), Duration::from_millis(shared.config.agent_timeout_ms));
+        self.control.keep(pace.clone());
+        let lanes = lanes(self.generation, self.id.clone(), self.out.clone(), pace, shared.clone());
+        let lanes = tokio::spawn(lanes);
         let malformed = loop {
             let frame = match self.control.next().await {
                 Ok(frame) => frame,
@@ -396,13 +399,15 @@ fn control_frame(
 }
 
 /// The other streams of a connection: the task lane and large frames.
-async fn lanes(generation: Generation, id: Arc<str>, out: Outgoing, shared: Arc<Shared>) {
+async fn lanes(generation: Generation, id: Arc<str>, out: Outgoing, pace: Paced, shared: Arc<Shared>) {
     let connection = out.connection().clone();
     let limit = max_frame_bytes(shared.config.max_message_bytes);
+    let (task_pace, large_pace) = (pace.clone(), pace);
     let opened = async {
         let Ok((send, receive)) = connection.accept_bi().await else { return };
         tokio::spawn(out.clone().write(Lane::Task, send));
         let mut tasks = Incoming::new(receive, LANE_FRAME_BYTES, shared.traffic.clone());
+        tasks.keep(task_pace);
         match tasks.next().await {
             Ok(frame) if frame.kind == FrameKind::LaneOpen => {
                 let lane = frame.message::<LaneOpen>().map(|open| open.lane());
@@ -434,8 +439,9 @@ async fn lanes(generation: Generation, id: Arc<str>, out: Outgoing, shared: Arc<
         // As many at once as the peer may open.
         while let Ok(stream) = connection.accept_uni().await {
             let (shared, id, connection) = (shared.clone(), id.clone(), connection.clone());
+            let pace = large_pace.clone();
             tokio::spawn(async move {
-                let outcome = match read_large(stream, limit, &shared.traffic).await {
+                let outcome = match read_large(stream, limit, &shared.traffic, Some(&pace)).await {
                     Ok(Some(frame)) => task_frames(&shared, generation, &id, std::iter::once(frame)),
                     Ok(None) | Err(LaneEnd::Closed) => Ok(()),
                     Err(LaneEnd::Malformed(error)) => Err(error.to_string()),

@@ -12,6 +12,7 @@
 //! | [`start`] | opens the store and the sockets |
 //! | [`refused`] | agents that were dropped for good |
 //! | [`connection`] | one agent's connection, from its login to its end |
+//! | [`enrolment`] | join tokens, and who gets an identity for one |
 //! | [`trust`] | whom to believe, and for how long |
 
 mod audited;
@@ -19,6 +20,7 @@ mod checks;
 mod committer;
 mod connection;
 mod door;
+mod enrolment;
 mod entrance;
 mod hub;
 mod refused;
@@ -37,12 +39,14 @@ use super::error::{SwarmCode, SwarmError};
 use super::http::Monitored;
 use super::lanes::Traffic;
 use super::logs::Subscription;
-use super::metrics::Metrics;
+use super::metrics::{Metrics, Present};
 use super::network::Network;
 use super::once::Once;
 use crate::protocol::messages::{Code, Content, FrameKind, Goodbye};
 use crate::security::audit::{Action, Anchor, Audit, AuditLog};
-use crate::security::{Admission, CertificateAuthority, Identity, check_id, check_reason, now_ms};
+use crate::security::{
+    Admission, CertificateAuthority, Grants, Identity, JoinToken, check_id, check_reason, now_ms,
+};
 use bytes::Bytes;
 use committer::Committer;
 use hub::{Hub, Life};
@@ -74,6 +78,9 @@ struct Shared {
     network: Mutex<Option<Network>>,
     /// None once it is closed: then its port is free.
     endpoint: Mutex<Option<quinn::Endpoint>>,
+    /// Where machines enrol, if they do. None once it is closed.
+    enrolment: Mutex<Option<super::enrolment::Endpoint>>,
+    enroll_address: Option<String>,
     admission: Admission,
     development: Option<CertificateAuthority>,
     /// The authority that it was given.
@@ -121,6 +128,39 @@ impl Coordinator {
     /// `host:port` that agents dial.
     pub fn address(&self) -> &str {
         &self.0.address
+    }
+
+    /// `host:port` at which machines with a join token get an identity, if they do.
+    pub fn enroll_address(&self) -> Option<&str> {
+        self.0.enroll_address.as_deref()
+    }
+
+    /// Makes a join token, good for `uses` agents within `ttl_ms`, which may do what `grants` say. `done` gets it when it
+    /// is kept.
+    ///
+    /// `done` gets FORBIDDEN without an authority or an endpoint for enrolment, INVALID_ARGUMENT naming what makes no
+    /// sense, STORE when it could not be kept.
+    pub fn create_join_token(
+        &self,
+        ttl_ms: u64,
+        uses: u32,
+        grants: Grants,
+        done: impl FnOnce(Result<JoinToken, SwarmError>) + Send + 'static,
+    ) {
+        if let Err(error) = self.0.check_open(&self.0.lock()) {
+            return done(Err(error));
+        }
+        let shared = self.0.clone();
+        let made = Once::new(done);
+        let told = made.clone();
+        // Files may be slow.
+        let thread = thread::Builder::new().name("midstreamer-token".to_owned()).spawn(move || {
+            let _inside = shared.span.clone().entered();
+            made.run(enrolment::create_token(&shared, ttl_ms, uses, &grants));
+        });
+        if let Err(error) = thread {
+            told.run(Err(SwarmError::new(SwarmCode::Internal, format!("no thread to make it: {error}"))));
+        }
     }
 
     /// `host:port` of metrics and health, if they are served.
@@ -340,9 +380,12 @@ impl Coordinator {
 
     /// Prometheus text.
     pub fn metrics(&self) -> String {
-        let audit = self.0.audit_log.as_ref().map(|log| log.counts());
-        let ends = self.0.identity().peer().not_after;
-        self.0.metrics.text(&self.stats(), audit, self.0.failing(), ends)
+        let present = Present {
+            failing: self.0.failing(),
+            audit: self.0.audit_log.as_ref().map(|log| log.counts()),
+            identity_ends_ms: self.0.identity().peer().not_after,
+        };
+        self.0.metrics.text(&self.stats(), &present)
     }
 
     /// Drops an agent now and refuses it from now on, whatever its certificate says; kept in the data directory where

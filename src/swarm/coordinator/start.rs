@@ -3,6 +3,7 @@
 use super::audited;
 use super::checks;
 use super::committer::Committer;
+use super::enrolment::Desk;
 use super::entrance;
 use super::hub::{Hub, Life, prefix_of};
 use super::refused::Refused;
@@ -17,6 +18,7 @@ use crate::security::{
 };
 use crate::store::{MemoryStore, RedbStore, TaskStore};
 use crate::swarm::clock::Clock;
+use crate::swarm::enrolment;
 use crate::swarm::error::{SwarmCode, SwarmError};
 use crate::swarm::http;
 use crate::swarm::lanes::Traffic;
@@ -78,6 +80,15 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
     if let Some(trust) = &trust {
         trust::own::check(trust, &identity)?;
     }
+    let enroll_listen = match (&config.enroll_listen, &trust) {
+        (Some(_), None) => {
+            let message = "enrollListen needs `authority`: without one nobody can be given an identity";
+            return Err(SwarmError::new(SwarmCode::InvalidArgument, message));
+        }
+        (address, _) => {
+            address.as_deref().map(|address| network::resolve("enrollListen", address)).transpose()?
+        }
+    };
     let metrics = Arc::new(Metrics::new());
     let admission = {
         let metrics = metrics.clone();
@@ -139,6 +150,10 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
         .map_err(|error| SwarmError::new(SwarmCode::Connection, format!("listen: {error}")))?
         .to_string();
 
+    let enrolment =
+        enroll_listen.map(|address| enrolment::Endpoint::open(&network, address, &identity)).transpose()?;
+    let enroll_address = enrolment.as_ref().map(|enrolment| enrolment.address().to_owned());
+
     let committer = store.durable().then(Committer::new);
     let shared = Arc::new(Shared {
         id: identity.peer().name.id().to_owned(),
@@ -148,6 +163,8 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
         clock,
         network: Mutex::new(Some(network.clone())),
         endpoint: Mutex::new(Some(endpoint.clone())),
+        enrolment: Mutex::new(enrolment),
+        enroll_address,
         admission,
         development,
         trust,
@@ -178,6 +195,9 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
     if shared.trust.is_some() {
         network.spawn(trust::watch::watch(shared.clone()).instrument(span.clone()));
         network.spawn(trust::own::renew(shared.clone()).instrument(span.clone()));
+    }
+    if let Some(enrolment) = &*shared.enrolment.lock().unwrap_or_else(PoisonError::into_inner) {
+        enrolment.serve(&network, Arc::new(Desk(shared.clone())));
     }
     network.spawn(entrance::accept(endpoint, shared.clone()).instrument(span));
     // What the recovery itself decided, such as deadlines that passed meanwhile.
@@ -278,6 +298,9 @@ fn take_up(shared: &Shared, current: &mut Identity, identity: &Identity) -> Resu
     let server = server_config(identity, &shared.admission, &shared.config)?;
     match shared.endpoint.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
         Some(endpoint) => {
+            if let Some(enrolment) = &*shared.enrolment.lock().unwrap_or_else(PoisonError::into_inner) {
+                enrolment.rotate(identity)?;
+            }
             endpoint.set_server_config(Some(server));
             *current = identity.clone();
             Ok(())
@@ -314,11 +337,13 @@ pub(super) fn end(shared: &Arc<Shared>, goodbye: Duration) {
         if let Some(endpoint) = &endpoint {
             endpoint.close(quinn::VarInt::from_u32(Code::Closed as u32), b"the coordinator is closing");
         }
+        let enrolment = shared.enrolment.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let enrolment = enrolment.map(enrolment::Endpoint::close);
         shared.lock().life = Life::Closed;
         shared.timer.notify_one();
         let (sender, receiver) = std::sync::mpsc::channel();
         network.spawn(async move {
-            if let Some(endpoint) = endpoint {
+            for endpoint in [endpoint, enrolment].into_iter().flatten() {
                 // The last packets tell the peers; nobody waits long for those that do not answer.
                 drop(tokio::time::timeout(Duration::from_secs(1), endpoint.wait_idle()).await);
             }

@@ -26,6 +26,7 @@ fn redeem(
         certificate_request: key.csr_der(),
         id,
         valid_ms: HOUR_MS,
+        reserved: false,
     };
     let signed = authority.redeem(&request)?;
     key.into_identity(&signed.certificate, authority.certificate()).unwrap();
@@ -80,6 +81,7 @@ fn tokens_are_of_one_authority_and_end() {
             certificate_request: key.csr_der(),
             id: "a",
             valid_ms: HOUR_MS,
+            reserved: false,
         };
         assert_eq!(refusal(authority.redeem(&mixed)), TokenRefusal::WrongSecret);
         // Neither of them is any the worse for it.
@@ -97,6 +99,18 @@ fn an_id_that_is_somebodys_is_not_given_away() {
             let taken = redeem(authority, &token, id).unwrap_err();
             assert!(matches!(&taken, RedeemError::Taken { id: found } if found == id), "{taken}");
         }
+        let key = KeyRequest::new().unwrap();
+        let (csr, secret) = (key.csr_der(), token.secret());
+        let reserved = RedeemRequest {
+            token: token.id(),
+            secret,
+            certificate_request: csr,
+            id: "free",
+            valid_ms: HOUR_MS,
+            reserved: true,
+        };
+        let reserved = authority.redeem(&reserved).unwrap_err();
+        assert!(matches!(reserved, RedeemError::Reserved { .. }), "{reserved}");
         // No use was taken, and what was revoked is free.
         authority.revoke("agent-7", None).unwrap();
         redeem(authority, &token, "agent-7").unwrap();
@@ -112,7 +126,8 @@ fn a_bad_request_takes_no_use() {
         let (key, before) = (KeyRequest::new().unwrap(), authority.list().unwrap());
         let redeem_with = |csr: &[u8], id: &str, valid_ms: u64| {
             let (token, secret) = (token.id(), token.secret());
-            let request = RedeemRequest { token, secret, certificate_request: csr, id, valid_ms };
+            let request =
+                RedeemRequest { token, secret, certificate_request: csr, id, valid_ms, reserved: false };
             authority.redeem(&request).unwrap_err()
         };
         let mut broken = key.csr_der().to_vec();
@@ -135,6 +150,17 @@ fn a_bad_request_takes_no_use() {
         ));
         assert_eq!(authority.list().unwrap(), before);
         redeem(authority, &token, "a").unwrap();
+    });
+}
+
+#[test]
+fn a_token_can_be_taken_back() {
+    everywhere(|authority| {
+        let (one, other) = (create(authority, 5), create(authority, 1));
+        redeem(authority, &one, "a").unwrap();
+        assert!(authority.withdraw_token(one.id()).unwrap() && !authority.withdraw_token(one.id()).unwrap());
+        assert_eq!(refusal(redeem(authority, &one, "b")), TokenRefusal::Unknown);
+        redeem(authority, &other, "b").unwrap();
     });
 }
 
