@@ -7,7 +7,7 @@ mod races;
 
 use crate::live::{PATIENCE, close, close_agent, connect, echo, start, submit, task};
 use midstreamer::security::{
-    AuthorityOptions, CertificateAuthority, Grants, Identity, IssueRequest, JoinToken, Role,
+    AuthorityOptions, CertificateAuthority, Grants, Identity, IssueRequest, JoinToken, Role, TokenRequest,
 };
 use midstreamer::swarm::coordinator::CoordinatorConfig;
 use midstreamer::swarm::enrolment::{EnrolConfig, enrol};
@@ -235,6 +235,24 @@ fn the_endpoint_follows_the_coordinators_identity() {
     let presented = hostile::handshake(&coordinator);
     assert_eq!(presented[0], next.chain()[0]);
     join(&token, "agent-2").unwrap();
+    close(&coordinator);
+}
+
+/// As many as there may be, and what a program learns that makes one after the other.
+#[test]
+fn there_are_only_so_many_tokens() {
+    let authority = authority();
+    let coordinator = open(&authority);
+    let grants = Grants::default();
+    let request = TokenRequest { address: "h:1", ttl_ms: HOUR_MS, uses: 1, grants: &grants };
+    for _ in 0..999 {
+        authority.create_token(&request).unwrap();
+    }
+    let last = token(&coordinator, 1);
+    let error = make_token(&coordinator, 1, Grants::default()).unwrap_err();
+    assert_eq!(error.code, SwarmCode::Overloaded, "{error}");
+    join(&last, "agent-1").unwrap();
+    token(&coordinator, 1);
     close(&coordinator);
 }
 

@@ -347,6 +347,9 @@ impl From<AuthorityError> for SwarmError {
             AuthorityError::Io { .. } | AuthorityError::Busy { .. } | AuthorityError::Corrupt { .. } => {
                 SwarmCode::Store
             }
+            AuthorityError::Permissions { .. } => SwarmCode::Forbidden,
+            AuthorityError::TooManyTokens { .. } => SwarmCode::Overloaded,
+            AuthorityError::Expired => SwarmCode::Expired,
             _ => SwarmCode::Internal,
         };
         Self::new(code, error.to_string())
