@@ -510,20 +510,22 @@ export class PatternLibrary {
    * whatever happens meanwhile, and it is durable when the promise resolves. Patterns keep their order. Saves of one
    * process (one worker) to one path take effect in the order of the calls.
    *
-   * `options` is for what comes later: there are no sealed files yet, and a `keyring` is INVALID_ARGUMENT.
-   *
+   * @param options with `keyring` the file is sealed with the current key: values, ids and meta. Its length still shows
    * @throws (rejects) MidstreamerError STORE (the system refused), INVALID_ARGUMENT, TOO_LARGE (an id or meta beyond what the format
-   * holds)
+   * holds); what `Keyring.seal` throws for the keyring's own file
    */
-  save(path: string, options?: { keyring?: undefined }): Promise<void>
+  save(path: string, options?: { keyring?: Keyring }): Promise<void>
 
   /**
    * The library of a file: same options, patterns, meta and order.
    *
+   * @param options `keyring`: with any of its keys. With it only a sealed file is taken, so that nobody can slip in a
+   * plain one
    * @throws (rejects) MidstreamerError NOT_FOUND (no such file), CORRUPT (not an intact library), SCHEMA (written by a
-   * later version), STORE (the system refused), TOO_LARGE (no memory), INVALID_ARGUMENT
+   * later version), STORE (the system refused), TOO_LARGE (no memory), INVALID_ARGUMENT; DECRYPT: sealed and no
+   * keyring, a keyring and not sealed, a key that it does not have, or a file that was changed or cut off
    */
-  static load(path: string, options?: { keyring?: undefined }): Promise<PatternLibrary>
+  static load(path: string, options?: { keyring?: Keyring }): Promise<PatternLibrary>
 
   /**
    * What the search that finished last skipped and why, to explain its speed; null before the first. Searches of a
@@ -776,6 +778,158 @@ export class CertificateAuthority {
    * @throws (rejects) MidstreamerError INVALID_ARGUMENT for the authority of another swarm, FORBIDDEN, CORRUPT, STORE
    */
   adopt(predecessor: CertificateAuthority): Promise<number>
+}
+
+/** A key of a `Keyring`, without what is secret of it. */
+export interface KeyringKey {
+  /** 16 hexadecimal digits. Everything that was sealed with the key names it. */
+  id: string
+  /**
+   * `current`: it seals, and exactly one does. `installed`: not used yet. `retired`: it was replaced, or will not be used.
+   * All of them open.
+   */
+  state: 'installed' | 'current' | 'retired'
+  /** When it was made, on whichever node, in epoch milliseconds. */
+  createdAt: number
+}
+
+/**
+ * Keys for pattern values, at rest and between nodes (AES-256-GCM-SIV). What is sealed carries the id of its key; only the
+ * current key seals, and every key that was not removed opens. The keys are in one file that only its owner can read; any
+ * number of processes may share it, and each sees the changes of the others at its next call. Nothing that is printed
+ * shows a key.
+ *
+ * The formats, and how several nodes change their key without a moment in which one of them cannot read: docs/keyring.md.
+ *
+ * @example
+ * const keyring = await Keyring.open('./keyring', { passphrase: process.env.KEYRING_PASSPHRASE })
+ * const sealed = keyring.sealSeries(values, 'patterns/AAPL/1h')
+ * const again = keyring.openSeries(sealed, 'patterns/AAPL/1h')
+ * await library.save('./patterns.lib', { keyring })
+ */
+export class Keyring {
+  private constructor()
+
+  /**
+   * Opens the keyring in a file, or makes one there with a first key, which is current. The directory has to exist. On Unix
+   * the file has the permissions 0600; anything wider is refused. On Windows the access list of the directory applies. Beside
+   * it a file with the ending `.lock` appears with the first change, and stays.
+   *
+   * @param options `passphrase` encrypts the keys in the file (PBKDF2, AES-256-GCM-SIV), and opens it again
+   * @throws (rejects) MidstreamerError INVALID_ARGUMENT; FORBIDDEN when others can read the file; DECRYPT for a wrong or
+   * missing passphrase, or one where none was set; CORRUPT for a damaged file; SCHEMA for one of a later version; STORE
+   * when the system refuses
+   */
+  static open(path: string, options?: { passphrase?: string | Uint8Array }): Promise<Keyring>
+
+  /**
+   * The key that seals.
+   *
+   * @throws MidstreamerError STORE, CORRUPT, FORBIDDEN, DECRYPT when the file is gone or is not what it was
+   */
+  readonly currentKeyId: string
+
+  /**
+   * All keys, in the order in which they came.
+   *
+   * @throws MidstreamerError as `currentKeyId`
+   */
+  keys(): KeyringKey[]
+
+  /**
+   * A new key, installed but not yet used; export it to the other nodes, install it there, then `use` it. Resolves with
+   * its id when it is in the file for good, as do all changes.
+   *
+   * @throws (rejects) MidstreamerError TOO_LARGE beyond 1,024 keys; STORE, CORRUPT, FORBIDDEN, DECRYPT for the file
+   */
+  generate(): Promise<string>
+
+  /**
+   * A key for another node: 104 bytes, sealed with the passphrase, which takes a good part of a second. Send the
+   * passphrase another way.
+   *
+   * @throws (rejects) MidstreamerError NOT_FOUND, INVALID_ARGUMENT; for the file as `generate`
+   */
+  export(keyId: string, passphrase: string | Uint8Array): Promise<Uint8Array>
+
+  /**
+   * Takes a key that another node exported, and resolves with its id. It opens from now on and seals when it is used. A key
+   * that is here already stays what it is.
+   *
+   * @throws (rejects) MidstreamerError DECRYPT for another passphrase or bytes that were changed or cut off;
+   * INVALID_ARGUMENT, also for another key under an id that is taken; TOO_LARGE; for the file as `generate`
+   */
+  install(exported: Uint8Array, passphrase: string | Uint8Array): Promise<string>
+
+  /**
+   * From now on this key seals, and the one before is retired. A retired key may be used again: the way back from a
+   * change that went wrong.
+   *
+   * @throws (rejects) MidstreamerError NOT_FOUND, INVALID_ARGUMENT; for the file as `generate`
+   */
+  use(keyId: string): Promise<void>
+
+  /**
+   * `generate` and `use` in one, for a keyring that only this node has: others could not read what is sealed next. Resolves
+   * with the id of the new key.
+   *
+   * @throws (rejects) MidstreamerError as `generate`
+   */
+  rotate(): Promise<string>
+
+  /**
+   * A key that is not to be used any more; it still opens. The key that `use` replaces is retired by that.
+   *
+   * @throws (rejects) MidstreamerError NOT_FOUND; INVALID_ARGUMENT, also for the current key; for the file as `generate`
+   */
+  retire(keyId: string): Promise<void>
+
+  /**
+   * Forgets a retired key: what was sealed with it never opens again here. Seal it anew before, see `reseal`.
+   *
+   * @throws (rejects) MidstreamerError NOT_FOUND; INVALID_ARGUMENT, also for the current key and for one that is not
+   * retired; for the file as `generate`
+   */
+  remove(keyId: string): Promise<void>
+
+  /**
+   * Encrypts with the current key; 44 bytes longer than `plaintext`, of which there may be 2^30.
+   *
+   * @param context where it belongs, at most 65,536 bytes; it opens with the same one only. Default ''
+   * @throws MidstreamerError INVALID_ARGUMENT, TOO_LARGE; STORE, CORRUPT, FORBIDDEN, DECRYPT when the keyring's file is
+   * gone or is not what it was: what is sealed with a key that is nowhere else would be lost
+   */
+  seal(plaintext: Uint8Array, context?: string): Uint8Array
+
+  /**
+   * Decrypts, with whichever key it was sealed with.
+   *
+   * @throws MidstreamerError DECRYPT: changed, cut off, of another context, a series, or of a key that this keyring does
+   * not have, which is named; INVALID_ARGUMENT
+   */
+  open(sealed: Uint8Array, context?: string): Uint8Array
+
+  /**
+   * Encrypts values, which come back to the bit, as a Float64Array.
+   *
+   * @throws MidstreamerError NON_FINITE, EMPTY_SERIES, and as `seal`
+   */
+  sealSeries(values: Series, context?: string): Uint8Array
+
+  /**
+   * Decrypts what `sealSeries` made; what `seal` made is DECRYPT.
+   *
+   * @throws MidstreamerError as `open`
+   */
+  openSeries(sealed: Uint8Array, context?: string): Float64Array
+
+  /**
+   * The same, bytes or series, sealed with the current key: for changing keys lazily, wherever something is read. Returns
+   * `sealed` itself when it is under the current key already; whether it opens is then not looked at.
+   *
+   * @throws MidstreamerError as `open` and `seal`
+   */
+  reseal(sealed: Uint8Array, context?: string): Uint8Array
 }
 
 // -------------------------------------------------------------------------------------------- swarm

@@ -557,7 +557,7 @@ test('files that are not there, not libraries or not writable', async (t) => {
     await rejects(() => library.save(path), 'INVALID_ARGUMENT', 'path')
     await rejects(() => PatternLibrary.load(path), 'INVALID_ARGUMENT', 'path')
   }
-  await rejects(() => library.save(file, { keyring: {} }), 'INVALID_ARGUMENT', 'keyring', 'not supported yet')
+  await rejects(() => library.save(file, { keyring: {} }), 'INVALID_ARGUMENT', 'keyring', 'Keyring.open')
   await rejects(() => PatternLibrary.load(file, { keyring: {} }), 'INVALID_ARGUMENT', 'keyring')
   await rejects(() => library.save(file, { sync: true }), 'INVALID_ARGUMENT', '"sync"')
   await library.save(file)

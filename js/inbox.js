@@ -38,6 +38,15 @@ function errorOf({ message, ...details }) {
   return new MidstreamerError(message, details)
 }
 
+/** What somebody threw, whatever it is: also an error whose properties throw. */
+function wordsOf(error) {
+  try {
+    return typeof error?.message === 'string' ? error.message : show(error)
+  } catch {
+    return 'an error that cannot be read'
+  }
+}
+
 /** What a callback of the caller's threw goes where Node's EventTarget sends it: to 'uncaughtException'. */
 function throwLater(error) {
   process.nextTick(() => { throw error })
@@ -148,14 +157,16 @@ class Inbox {
 
   /** Has the caller keep a renewed identity, and tells how that ended: until then the old one is used. */
   async keep(token, identity, onIdentity) {
-    let reason
+    let reason = 'onIdentity failed'
     try {
       await onIdentity(identity)
+      reason = undefined
     } catch (error) {
-      reason = `onIdentity failed: ${error?.message ?? show(error)}`
+      reason = `onIdentity failed: ${wordsOf(error)}`
       process.emitWarning(`${reason}. The ${this.what} keeps its old identity and asks again.`, 'MidstreamerWarning')
+    } finally {
+      if (!this.released) this.native.identityKept(token, reason)
     }
-    if (!this.released) this.native.identityKept(token, reason)
   }
 
   /** Nothing comes any more: whoever still waits hears that it is closed, and the process may end. */

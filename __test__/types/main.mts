@@ -1,11 +1,11 @@
 // Compiled, never run: the types as an ES module sees them.
 import {
   Agent, alignTimeframes, barycenter, CertificateAuthority, Coordinator, correlationMatrix, dtw, dtwAlign, dtwBatch, dtwMatrix, dtwNearest, dtwSync, elastic, elasticBatch,
-  lagMatrix, lcs, lcsAlign, lcsMatrix, lcss, lcsSync, levenshtein, medoids, MidstreamerError, PatternLibrary, StreamMatcher, subsequenceSearch, version,
+  Keyring, lagMatrix, lcs, lcsAlign, lcsMatrix, lcss, lcsSync, levenshtein, medoids, MidstreamerError, PatternLibrary, StreamMatcher, subsequenceSearch, version,
 } from '@neural-trader/midstreamer'
 import type {
   AgentInfo, AgentOptions, Alignment, Candidates, CommonSubsequence, CoordinatorOptions, DtwOptions, ElasticMeasure, ElasticOptions, ErrorCode, Grants, Identity, IssuedCertificate,
-  IssuedIdentity, LcsOptions, LibraryOptions, LibrarySearchOptions, Match, Matrix, Neighbor, Pattern, Progress, RevokedCertificate, Role, Sequence, Series, SubsequenceMatch, SwarmStats,
+  IssuedIdentity, KeyringKey, LcsOptions, LibraryOptions, LibrarySearchOptions, Match, Matrix, Neighbor, Pattern, Progress, RevokedCertificate, Role, Sequence, Series, SubsequenceMatch, SwarmStats,
   TaskContext, TaskRequest, TaskResult, TaskState,
 } from '@neural-trader/midstreamer'
 import {
@@ -103,6 +103,28 @@ export async function authorities(): Promise<void> {
   await authority.issue({ id: 'a', role: 'admin' })
   // @ts-expect-error the passphrase is text or bytes
   await CertificateAuthority.open('directory', { passphrase: 5 })
+}
+
+export async function keyrings(): Promise<void> {
+  const keyring: Keyring = await Keyring.open('ring', { passphrase: new Uint8Array(3) })
+  const keys: KeyringKey[] = keyring.keys()
+  same<KeyringKey['state'], 'installed' | 'current' | 'retired'>()
+  const id: string = await keyring.generate()
+  const exported: Uint8Array = await keyring.export(id, 'secret')
+  const installed: string = await keyring.install(exported, new Uint8Array(3))
+  const done: void[] = [await keyring.use(id), await keyring.retire(installed), await keyring.remove(keys[0]!.id)]
+  const sealed: Uint8Array = keyring.reseal(keyring.seal(new Uint8Array(1), 'context'), 'context')
+  const opened: Uint8Array = keyring.open(sealed)
+  const values: Float64Array = keyring.openSeries(keyring.sealSeries([1, 2]), 'context')
+  const library = await PatternLibrary.load('library', { keyring })
+  await library.save('library', { keyring })
+  void [await keyring.rotate(), keyring.currentKeyId, keys[0]?.createdAt, done, opened, values]
+  // @ts-expect-error made by open
+  new Keyring()
+  // @ts-expect-error bytes, not text
+  keyring.seal('secret')
+  // @ts-expect-error no keyring
+  await library.save('library', { keyring: {} })
 }
 
 export async function everything(): Promise<void> {

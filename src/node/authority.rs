@@ -156,7 +156,7 @@ impl NativeAuthority {
 
 impl From<Issued> for NativeCertificate {
     fn from(issued: Issued) -> Self {
-        let Issued { serial, id, role, not_after, grants, revoked } = issued;
+        let Issued { serial, id, role, not_after, grants, revoked, .. } = issued;
         let Grants { agent_types, kinds, topics, databases } = grants;
         let (serial, role, not_after) = (serial.to_string(), role.to_string(), not_after as f64);
         let revoked_at = revoked.as_ref().map(|revoked| revoked.at as f64);
@@ -174,6 +174,7 @@ fn code(error: AuthorityError) -> Error<Code> {
         AuthorityError::Io { .. } | AuthorityError::Busy { .. } => Code::Store,
         AuthorityError::Unknown(_) => Code::NotFound,
         AuthorityError::Revoked(_) => Code::Forbidden,
+        AuthorityError::Renewed(_) => Code::Swarm(SwarmCode::Overloaded),
         AuthorityError::Expired => Code::Expired,
         AuthorityError::TooManyTokens { .. } => Code::Swarm(SwarmCode::Overloaded),
         AuthorityError::Crypto(_) => Code::Internal,

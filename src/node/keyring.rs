@@ -143,7 +143,10 @@ impl NativeKeyring {
     ) -> Result<(), Error<Code>> {
         series("values", values, 1.0)?;
         let mut bytes = Zeroizing::new(room("values", size_of_val(values))?);
-        bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        bytes.resize(size_of_val(values), 0);
+        for (place, value) in bytes.chunks_exact_mut(size_of::<f64>()).zip(values) {
+            place.copy_from_slice(&value.to_le_bytes());
+        }
         self.0.seal_into(Kind::Series, &bytes, &context, out).map_err(code)
     }
 
@@ -159,10 +162,10 @@ impl NativeKeyring {
         let mut bytes = Zeroizing::new(room("sealed", length)?);
         bytes.resize(length, 0);
         self.0.open_into(Kind::Series, sealed, &context, &mut bytes).map_err(code)?;
-        if length == 0 || length % size_of::<f64>() != 0 {
+        if length == 0 || !length.is_multiple_of(size_of::<f64>()) {
             return Err(code(KeyringError::Decrypt("the envelope holds no whole number of values")));
         }
-        if out.len() * size_of::<f64>() != length {
+        if size_of_val(out) != length {
             return Err(invalid(format!("out holds {} values, {length} bytes were sealed", out.len())));
         }
         for (value, bytes) in out.iter_mut().zip(bytes.chunks_exact(size_of::<f64>())) {

@@ -37,12 +37,12 @@ mod tls;
 mod token;
 
 pub use admission::{Admission, Refusal, Revocations};
-pub(crate) use authority::BACKDATED_MS;
 pub use authority::{
     AuthorityError, AuthorityOptions, CertificateAuthority, Grants, IssueRequest, Issued, IssuedIdentity,
     RedeemError, RedeemRequest, RegisterVersion, Revocation, SignRequest, SignedCertificate, TokenRefusal,
     TokenRequest,
 };
+pub(crate) use authority::{BACKDATED_MS, check_reason};
 pub use enrolment::{AnswerError, Pinned, enrolment_client_config, enrolment_server_config};
 pub use identity::{Identity, IdentityError, Peer, Serial, peer_of};
 pub use private_file::PrivateFileError;

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant, SystemTime};
 use zeroize::Zeroizing;
 
 /// How long one change waits for those of others. Each takes milliseconds, so this is somebody who does not go on.
-const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Between two looks at the lock.
-const LOCK_PAUSE: Duration = Duration::from_millis(5);
+pub(super) const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Why a private file was not read or written.
 #[derive(Debug, thiserror::Error)]
@@ -108,8 +108,9 @@ pub(super) fn version(path: &Path) -> Result<Option<FileVersion>, PrivateFileErr
 pub(super) struct Contents {
     pub(super) text: Zeroizing<String>,
     pub(super) version: FileVersion,
-    /// While it is open its number goes to no other file, so that versions which are equal are the same.
-    pub(super) file: File,
+    /// The file, on Unix: while it is open its number goes to no other one, so that versions which are equal are the
+    /// same. Windows has no numbers here, and replaces no open file.
+    pub(super) held: Option<File>,
 }
 
 /// What a file of at most `largest` bytes holds, or `None` when there is no such file.
@@ -120,8 +121,11 @@ pub(super) fn read(path: &Path, largest: u64) -> Result<Option<Contents>, Privat
     };
     let metadata = file.metadata().map_err(io_error(path, "read"))?;
     let corrupt = |what| PrivateFileError::Corrupt { path: path.to_owned(), what };
-    if !metadata.is_file() || metadata.len() > largest {
-        return Err(corrupt("not a file that was written here"));
+    if !metadata.is_file() {
+        return Err(corrupt("it is not a regular file"));
+    }
+    if metadata.len() > largest {
+        return Err(corrupt("it is larger than anything that is written here"));
     }
     check_private(path, &metadata)?;
     // As long as it has to be: a text that grows leaves copies of secrets behind.
@@ -129,7 +133,9 @@ pub(super) fn read(path: &Path, largest: u64) -> Result<Option<Contents>, Privat
     match (&file).take(largest).read_to_string(&mut text) {
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(corrupt("not text")),
         Err(error) => Err(io_error(path, "read")(error)),
-        Ok(_) => Ok(Some(Contents { text, version: FileVersion::of(&metadata), file })),
+        Ok(_) => {
+            Ok(Some(Contents { text, version: FileVersion::of(&metadata), held: cfg!(unix).then_some(file) }))
+        }
     }
 }
 

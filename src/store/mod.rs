@@ -74,3 +74,10 @@ pub enum StoreError {
         supported: u64,
     },
 }
+
+/// Reads bytes as a stored record and writes the record again: the parser without a database, for fuzzing.
+#[doc(hidden)]
+pub fn reread(bytes: &[u8]) -> Option<Vec<u8>> {
+    let rows::Decoded { record, payload_length } = rows::decode(crate::protocol::TaskId(1), bytes).ok()?;
+    Some(rows::encode(&record, payload_length))
+}

@@ -3,6 +3,7 @@
 
 use crate::protocol::frame::{self, Decoder, Frame, FrameError, INLINE_PAYLOAD_BYTES};
 use crate::protocol::messages::{Code, FrameKind, Lane};
+use crate::swarm::pace::{Begun, Pace};
 use bytes::{Bytes, BytesMut};
 use prost::Message;
 use quinn::{Connection, ConnectionError, RecvStream, SendStream, VarInt};
@@ -11,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
+use tokio::time::timeout_at;
 
 /// What may wait in a lane for a peer that does not read: beyond it the peer is cut off. Tasks and their results are
 /// not counted: slots bound them, and whoever sends them keeps them anyway.
@@ -288,6 +290,47 @@ pub(super) struct Incoming {
     arrived: BytesMut,
     decoder: Decoder,
     traffic: Arc<Traffic>,
+    /// Where frames must not arrive too slowly; and the one that has begun, with the time of its next tick.
+    pace: Option<Paced>,
+    begun: Option<(Begun, Instant)>,
+}
+
+/// A connection on which frames must not arrive too slowly: where one does, the connection is closed.
+#[derive(Debug, Clone)]
+pub(super) struct Paced {
+    pace: Pace,
+    connection: Connection,
+}
+
+impl Paced {
+    pub(super) fn new(connection: Connection, agent_timeout: Duration) -> Self {
+        Self { pace: Pace::new(agent_timeout), connection }
+    }
+
+    /// A frame begins.
+    fn begin(&self) -> (Begun, Instant) {
+        (self.pace.begin(), Instant::now() + self.pace.tick())
+    }
+
+    /// The next bytes of a frame that has begun.
+    async fn read(
+        &self,
+        stream: &mut RecvStream,
+        (begun, next): &mut (Begun, Instant),
+    ) -> Result<Option<quinn::Chunk>, LaneEnd> {
+        loop {
+            // What is there already is taken also when the time is up.
+            match timeout_at((*next).into(), stream.read_chunk(usize::MAX, true)).await {
+                Ok(chunk) => return chunk.map_err(|_| LaneEnd::Closed),
+                Err(_) if self.pace.is_stalled(begun) => {
+                    tracing::warn!(peer = %self.connection.remote_address(), "a frame has begun and does not go on");
+                    self.connection.close(VarInt::from_u32(Code::Timeout as u32), b"a frame does not go on");
+                    return Err(LaneEnd::Closed);
+                }
+                Err(_) => *next = Instant::now() + self.pace.tick(),
+            }
+        }
+    }
 }
 
 /// Why no frame came.
@@ -301,7 +344,13 @@ pub(super) enum LaneEnd {
 
 impl Incoming {
     pub(super) fn new(stream: RecvStream, max_frame_bytes: usize, traffic: Arc<Traffic>) -> Self {
-        Self { stream, arrived: BytesMut::new(), decoder: Decoder::new(max_frame_bytes), traffic }
+        let decoder = Decoder::new(max_frame_bytes);
+        Self { stream, arrived: BytesMut::new(), decoder, traffic, pace: None, begun: None }
+    }
+
+    /// From now on frames must not arrive too slowly.
+    pub(super) fn keep(&mut self, pace: Paced) {
+        self.pace = Some(pace);
     }
 
     /// The limit for frames that have not begun to arrive.
@@ -313,6 +362,7 @@ impl Incoming {
     pub(super) async fn next(&mut self) -> Result<Frame, LaneEnd> {
         loop {
             if let Some(frame) = self.decoder.decode(&mut self.arrived).map_err(LaneEnd::Malformed)? {
+                self.begun = None;
                 return Ok(frame);
             }
             self.read().await?;
@@ -323,6 +373,7 @@ impl Incoming {
     pub(super) async fn batch(&mut self, frames: &mut Vec<Frame>) -> Result<(), LaneEnd> {
         while frames.is_empty() {
             while let Some(frame) = self.decoder.decode(&mut self.arrived).map_err(LaneEnd::Malformed)? {
+                self.begun = None;
                 frames.push(frame);
             }
             if frames.is_empty() {
@@ -333,34 +384,53 @@ impl Incoming {
     }
 
     async fn read(&mut self) -> Result<(), LaneEnd> {
-        match self.stream.read_chunk(usize::MAX, true).await {
-            Ok(Some(chunk)) => {
-                self.traffic.received.fetch_add(chunk.bytes.len() as u64, Ordering::Relaxed);
-                self.arrived.extend_from_slice(&chunk.bytes);
-                Ok(())
+        let chunk = match &self.pace {
+            Some(pace) if !self.arrived.is_empty() => {
+                pace.read(&mut self.stream, self.begun.get_or_insert_with(|| pace.begin())).await?
             }
-            Ok(None) | Err(_) => Err(LaneEnd::Closed),
+            _ => self.stream.read_chunk(usize::MAX, true).await.map_err(|_| LaneEnd::Closed)?,
+        };
+        let bytes = chunk.ok_or(LaneEnd::Closed)?.bytes;
+        self.traffic.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        if let Some(pace) = &self.pace {
+            pace.pace.brought(bytes.len());
         }
+        self.arrived.extend_from_slice(&bytes);
+        Ok(())
     }
 }
 
-/// The frame that a stream of its own consists of; none when it is one that we may ignore.
+/// The frame that a stream of its own consists of; none when it is one that we may ignore. With a pace it must not arrive
+/// too slowly.
 pub(super) async fn read_large(
     mut stream: RecvStream,
     max_frame_bytes: usize,
     traffic: &Traffic,
+    pace: Option<&Paced>,
 ) -> Result<Option<Frame>, LaneEnd> {
-    // The length field is not part of the length.
-    let bytes = match stream.read_to_end(max_frame_bytes + 4).await {
-        Ok(bytes) => Bytes::from(bytes),
-        Err(quinn::ReadToEndError::TooLong) => {
+    let mut begun = pace.map(Paced::begin);
+    // Copied, piece by piece: a piece keeps the memory of the whole packet that it came in.
+    let mut bytes = Vec::new();
+    loop {
+        let chunk = match (pace, &mut begun) {
+            (Some(pace), Some(begun)) => pace.read(&mut stream, begun).await?,
+            _ => stream.read_chunk(usize::MAX, true).await.map_err(|_| LaneEnd::Closed)?,
+        };
+        let Some(chunk) = chunk else { break };
+        // The length field is not part of the length.
+        if bytes.len() + chunk.bytes.len() > max_frame_bytes + 4 {
             return Err(LaneEnd::Malformed(FrameError::TooLong {
                 length: max_frame_bytes + 5,
                 limit: max_frame_bytes,
             }));
         }
-        Err(quinn::ReadToEndError::Read(_)) => return Err(LaneEnd::Closed),
-    };
-    traffic.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-    Decoder::new(max_frame_bytes).decode_alone(bytes).map_err(LaneEnd::Malformed)
+        traffic.received.fetch_add(chunk.bytes.len() as u64, Ordering::Relaxed);
+        if let Some(pace) = pace {
+            pace.pace.brought(chunk.bytes.len());
+        }
+        bytes.extend_from_slice(&chunk.bytes);
+    }
+    // Kept for hours where it is a result: without what it has grown ahead.
+    bytes.shrink_to_fit();
+    Decoder::new(max_frame_bytes).decode_alone(bytes.into()).map_err(LaneEnd::Malformed)
 }

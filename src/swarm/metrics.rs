@@ -64,6 +64,7 @@ pub(super) struct Metrics {
     uptime: IntGauge,
     store_failing: IntGauge,
     register_failing: IntGauge,
+    identity_ends: IntGauge,
     kinds: Mutex<HashSet<String>>,
 }
 
@@ -176,6 +177,10 @@ impl Metrics {
             register_failing: gauge(
                 "midstreamer_register_failing",
                 "1 while the register of the authority cannot be read",
+            )?,
+            identity_ends: gauge(
+                "midstreamer_identity_not_after_seconds",
+                "End of the certificate of the coordinator, in seconds since the Unix epoch",
             )?,
             kinds: Mutex::default(),
             registry,
@@ -303,7 +308,7 @@ impl Metrics {
     }
 
     /// All of it, with the numbers of this moment.
-    pub(super) fn text(&self, stats: &SwarmStats, failing: Failing) -> String {
+    pub(super) fn text(&self, stats: &SwarmStats, failing: Failing, identity_ends_ms: u64) -> String {
         let set = |gauge: &IntGauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         set(&self.agents, stats.agents);
         set(&self.queued, stats.queued);
@@ -315,6 +320,7 @@ impl Metrics {
         set(&self.uptime, stats.uptime_ms);
         set(&self.store_failing, u64::from(failing.store));
         set(&self.register_failing, u64::from(failing.register));
+        set(&self.identity_ends, identity_ends_ms / 1000);
         let mut text = Vec::new();
         match TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             Ok(()) => String::from_utf8_lossy(&text).into_owned(),

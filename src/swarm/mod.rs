@@ -11,6 +11,7 @@
 //! | `network` | the threads, sockets and settings of QUIC |
 //! | `renewal` | when an identity is renewed, and who keeps it |
 //! | `metrics`, `http` | numbers for operators, and where they are read |
+//! | `pace` | how slowly a frame may arrive |
 //! | `dial_errors` | TLS alerts inside QUIC errors |
 
 pub mod agent;
@@ -26,6 +27,7 @@ pub mod logs;
 mod metrics;
 mod network;
 mod once;
+mod pace;
 mod renewal;
 
 pub use agent::Agent;

@@ -4,6 +4,7 @@
 mod crash;
 mod fuzz;
 mod layout;
+mod sealed;
 
 use layout::Layout;
 use midstreamer::kernels::dtw::Metric;

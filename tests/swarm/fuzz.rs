@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 const ROUNDS: u64 = 20_000;
 
 /// Runs `round` with a generator of its own as often as is asked for. Returns whether that was as often as usual.
-fn fuzz(mut round: impl FnMut(&mut fastrand::Rng)) -> bool {
+pub(crate) fn fuzz(mut round: impl FnMut(&mut fastrand::Rng)) -> bool {
     let number = |name: &str, default: u64| {
         std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text:?}")))
     };
@@ -37,7 +37,7 @@ fn fuzz(mut round: impl FnMut(&mut fastrand::Rng)) -> bool {
 }
 
 /// Up to four changes of the kinds that parsers trip over.
-fn spoil(bytes: &mut Vec<u8>, random: &mut fastrand::Rng) {
+pub(crate) fn spoil(bytes: &mut Vec<u8>, random: &mut fastrand::Rng) {
     for _ in 0..random.usize(1..5) {
         let at = random.usize(..=bytes.len());
         match random.u8(..8) {

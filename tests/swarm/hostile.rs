@@ -13,7 +13,7 @@ mod claims;
 mod floods;
 mod frames;
 mod handshakes;
-mod peer;
+pub(crate) mod peer;
 mod renewals;
 
 use crate::live::{PATIENCE, TestAgent, close, close_agent, connect, echo, start, submit, task};
@@ -24,26 +24,26 @@ use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
 /// A coordinator with an agent that has to go on working whatever else is there.
-struct Swarm {
-    coordinator: Coordinator,
-    events: Receiver<CoordinatorEvent>,
-    honest: TestAgent,
+pub(crate) struct Swarm {
+    pub(crate) coordinator: Coordinator,
+    pub(crate) events: Receiver<CoordinatorEvent>,
+    pub(crate) honest: TestAgent,
 }
 
 impl Swarm {
-    fn new(config: CoordinatorConfig) -> Self {
+    pub(crate) fn new(config: CoordinatorConfig) -> Self {
         let (coordinator, events) = start(config);
         let identity = coordinator.development_identity("honest").unwrap();
         let honest = connect(coordinator.address(), identity, &["echo"], echo).unwrap();
         Self { coordinator, events, honest }
     }
 
-    fn identity(&self, id: &str) -> Identity {
+    pub(crate) fn identity(&self, id: &str) -> Identity {
         self.coordinator.development_identity(id).unwrap()
     }
 
     /// The honest agent is at its first connection, and gets its work done.
-    fn works(&self) {
+    pub(crate) fn works(&self) {
         let results: Vec<_> =
             (0..20).map(|_| submit(&self.coordinator, task("echo", b"still here"))).collect();
         for result in results {
@@ -55,18 +55,18 @@ impl Swarm {
     }
 
     /// A metric, by its name with labels; 0 when it was never counted.
-    fn metric(&self, name: &str) -> u64 {
+    pub(crate) fn metric(&self, name: &str) -> u64 {
         metric(&self.coordinator, name)
     }
 
-    fn end(self) {
+    pub(crate) fn end(self) {
         self.works();
         close_agent(&self.honest.agent);
         close(&self.coordinator);
     }
 }
 
-fn metric(coordinator: &Coordinator, name: &str) -> u64 {
+pub(crate) fn metric(coordinator: &Coordinator, name: &str) -> u64 {
     let text = coordinator.metrics();
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.map_or(0, |value| value.parse().unwrap())
@@ -74,7 +74,7 @@ fn metric(coordinator: &Coordinator, name: &str) -> u64 {
 
 /// Waits for what no event tells.
 #[track_caller]
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < end, "never: {what}");

@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, with its place")]
 
+mod attacks;
+mod corpus;
 mod enrolment;
 mod frames;
 mod fuzz;
 mod hostile;
+mod keyring;
 mod kinds;
 mod live;
 mod schema;

@@ -218,7 +218,7 @@ impl Lawless {
 }
 
 #[derive(Debug)]
-struct Gullible;
+pub(crate) struct Gullible;
 
 impl ServerCertVerifier for Gullible {
     fn verify_server_cert(

@@ -145,7 +145,7 @@ fn a_session_ends_with_its_certificate() {
     // No authority, so nothing is renewed.
     let config = CoordinatorConfig { identity: Some(identity), ..CoordinatorConfig::default() };
     let (coordinator, _told) = start(config);
-    let short = short_lived(&authority, "short", Role::Agent, 2_000);
+    let short = short_lived(&authority, "short", Role::Agent, 8_000);
     let end = short.peer().not_after;
     let short = connect(coordinator.address(), short, &[], echo).unwrap();
     let long = connect(coordinator.address(), agent(&authority, "long", Grants::default()), &["echo"], echo)
@@ -268,6 +268,15 @@ fn identity_and_authority_have_to_belong_together() {
     assert_eq!(error.code, SwarmCode::Forbidden, "{error:?}");
 }
 
+/// Waits until the certificate has ended, and a moment longer.
+fn over(identity: &Identity) {
+    let now = || u64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
+    while !identity.peer().expired(now()) {
+        sleep(Duration::from_millis(50));
+    }
+    sleep(Duration::from_millis(1_000));
+}
+
 /// A listener that says what it was given, and whether it keeps it.
 fn keeper(keeps: impl Fn(usize) -> bool + Send + Sync + 'static) -> (IdentityListener, Receiver<Identity>) {
     let (sender, given) = channel();
@@ -288,7 +297,7 @@ fn an_identity_is_renewed_over_the_connection_and_kept_before_it_counts() {
     let authority = place.open();
     let (coordinator, told) = start(with(&authority));
     let grants = Grants { kinds: list(&["echo"]), ..Grants::default() };
-    let request = IssueRequest { grants, valid_ms: Some(5_000), ..IssueRequest::new("a", Role::Agent) };
+    let request = IssueRequest { grants, valid_ms: Some(12_000), ..IssueRequest::new("a", Role::Agent) };
     let first = authority.issue(&request).unwrap().identity;
     // The first attempt to keep it fails.
     let (listener, given) = keeper(|attempt| attempt > 1);
@@ -306,11 +315,7 @@ fn an_identity_is_renewed_over_the_connection_and_kept_before_it_counts() {
     assert!((day - 10_000..=day).contains(&life), "{life}");
 
     // The first one is over, and the session goes on, with the grants that it had.
-    while !first.peer().expired(u64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap())
-    {
-        sleep(Duration::from_millis(50));
-    }
-    sleep(Duration::from_millis(1_000));
+    over(&first);
     works(&coordinator, "a");
     assert!(submit(&coordinator, task("secret", b"x")).recv_timeout(Duration::from_millis(300)).is_err());
     let left = |event: &CoordinatorEvent| matches!(event, CoordinatorEvent::AgentLeft { .. });
@@ -334,14 +339,14 @@ fn an_agent_dials_again_with_what_it_was_renewed_to() {
     let config = CoordinatorConfig { identity: Some(identity.clone()), ..with(&authority) };
     let (coordinator, _told) = start(config);
     let address = coordinator.address().to_owned();
-    let first = short_lived(&authority, "a", Role::Agent, 3_000);
+    let first = short_lived(&authority, "a", Role::Agent, 12_000);
     let (listener, given) = keeper(|_| true);
     let config = AgentConfig { on_identity: Some(listener), ..worker(&address, first.clone(), &["echo"]) };
     let a = connect_as(config, echo).unwrap();
     let second = given.recv_timeout(PATIENCE).unwrap();
     // The coordinator goes and comes back after the end of the first certificate.
     close(&coordinator);
-    sleep(Duration::from_millis(4_500));
+    over(&first);
     let config = CoordinatorConfig { listen: address, identity: Some(identity), ..with(&authority) };
     let (coordinator, _told) = start(config);
     works(&coordinator, "a");
@@ -351,9 +356,133 @@ fn an_agent_dials_again_with_what_it_was_renewed_to() {
 }
 
 #[test]
+fn an_identity_that_is_kept_after_a_reconnection_counts() {
+    let authority = Arc::new(CertificateAuthority::in_memory("test").unwrap());
+    let desk = authority.issue(&IssueRequest::new("desk", Role::Coordinator)).unwrap().identity;
+    let config = || CoordinatorConfig { identity: Some(desk.clone()), ..with(&authority) };
+    let (coordinator, _told) = start(config());
+    let address = coordinator.address().to_owned();
+    // The application takes its time: until the test says so.
+    let (sender, asked) = channel();
+    let sender = Mutex::new(sender);
+    let listener: IdentityListener =
+        Arc::new(move |identity, kept| sender.lock().unwrap().send((identity.clone(), kept)).unwrap());
+    let first = short_lived(&authority, "a", Role::Agent, 12_000);
+    let config_a = AgentConfig { on_identity: Some(listener), ..worker(&address, first.clone(), &["echo"]) };
+    let a = connect_as(config_a, echo).unwrap();
+    let (second, kept) = asked.recv_timeout(PATIENCE).unwrap();
+    // The connection for which it was signed goes; the next one begins under the old one.
+    close(&coordinator);
+    let (coordinator, _told) = start(CoordinatorConfig { listen: address, ..config() });
+    works(&coordinator, "a");
+    kept(Ok(()));
+    sleep(Duration::from_millis(500));
+    works(&coordinator, "a");
+    // Its session ends with the old one, and it comes back by itself with the new one.
+    over(&first);
+    works(&coordinator, "a");
+    assert!(asked.try_recv().is_err(), "the application was asked once");
+    authority.revoke(second.peer().serial.as_str(), None).unwrap();
+    assert_eq!(ended(&a).code, SwarmCode::Unauthenticated);
+    close(&coordinator);
+}
+
+#[test]
+fn taking_back_a_certificate_takes_back_what_it_was_renewed_into() {
+    let authority = Arc::new(CertificateAuthority::in_memory("test").unwrap());
+    let (coordinator, _told) = start(with(&authority));
+    let first = short_lived(&authority, "a", Role::Agent, 12_000);
+    let (listener, given) = keeper(|_| true);
+    let config = AgentConfig {
+        on_identity: Some(listener),
+        ..worker(coordinator.address(), first.clone(), &["echo"])
+    };
+    let a = connect_as(config, echo).unwrap();
+    let second = given.recv_timeout(PATIENCE).unwrap();
+    // Somebody who had the first one may have made the second.
+    authority.revoke(first.peer().serial.as_str(), Some("stolen")).unwrap();
+    assert_eq!(ended(&a).code, SwarmCode::Unauthenticated);
+    assert_eq!(refused(&coordinator, second).code, SwarmCode::Unauthenticated);
+    close(&coordinator);
+}
+
+#[test]
+fn what_the_program_puts_in_its_place_is_not_undone_by_a_renewal() {
+    let authority = Arc::new(CertificateAuthority::in_memory("test").unwrap());
+    let first = short_lived(&authority, "desk", Role::Coordinator, 10_000);
+    let (sender, asked) = channel();
+    let sender = Mutex::new(sender);
+    // Nobody looks any more at the end of the test.
+    let listener: IdentityListener =
+        Arc::new(move |identity, kept| drop(sender.lock().unwrap().send((identity.clone(), kept))));
+    let config = CoordinatorConfig { identity: Some(first), on_identity: Some(listener), ..with(&authority) };
+    let (coordinator, _told) = start(config);
+    let (_renewed, kept) = asked.recv_timeout(PATIENCE).unwrap();
+    let chosen = short_lived(&authority, "desk", Role::Coordinator, 3_600_000);
+    coordinator.rotate_identity(&chosen).unwrap();
+    kept(Ok(()));
+    sleep(Duration::from_millis(500));
+    let ends = format!("midstreamer_identity_not_after_seconds {}", chosen.peer().not_after / 1000);
+    assert!(coordinator.metrics().contains(&ends), "{}", coordinator.metrics());
+    close(&coordinator);
+}
+
+#[test]
+fn a_disk_that_does_not_answer_turns_nobody_away_for_good() {
+    let place = Place::new("unreadable");
+    let authority = place.open();
+    let (coordinator, _told) = start(with(&authority));
+    let register = place.0.join("register.json");
+    let good = fs::read(&register).unwrap();
+    fs::write(&register, b"{").unwrap();
+    let later = agent_of_an_unread_register(&place, &good);
+    let address = coordinator.address().to_owned();
+    let connecting = std::thread::spawn(move || {
+        let config = AgentConfig { connect_timeout_ms: 20_000, ..worker(&address, later, &["echo"]) };
+        connect_as(config, echo).map(|agent| close_agent(&agent.agent)).map_err(|error| error.code)
+    });
+    sleep(Duration::from_millis(1_500));
+    assert!(!connecting.is_finished(), "it is not refused, it tries again");
+    let whole = fs::read(place.0.join("register.whole")).unwrap();
+    fs::write(&register, whole).unwrap();
+    assert_eq!(connecting.join().unwrap(), Ok(()));
+    close(&coordinator);
+}
+
+/// Issues to somebody in a copy of the authority, so that nobody reads of it before the register is put in place.
+fn agent_of_an_unread_register(place: &Place, good: &[u8]) -> Identity {
+    let copy = Place::new("unreadable-copy");
+    // So that both files are there, and for nobody else.
+    drop(agent(&copy.open(), "nobody", Grants::default()));
+    fs::write(copy.0.join("authority.json"), fs::read(place.0.join("authority.json")).unwrap()).unwrap();
+    fs::write(copy.0.join("register.json"), good).unwrap();
+    let identity = agent(&copy.open(), "later", Grants::default());
+    fs::copy(copy.0.join("register.json"), place.0.join("register.whole")).unwrap();
+    identity
+}
+
+#[test]
+fn a_revocation_that_is_not_possible_does_nothing() {
+    let authority = Arc::new(CertificateAuthority::in_memory("test").unwrap());
+    let (coordinator, _told) = start(with(&authority));
+    let a =
+        connect(coordinator.address(), agent(&authority, "a", Grants::default()), &["echo"], echo).unwrap();
+    let revoke = |id: &str, reason: &str| {
+        let (sender, done) = channel();
+        coordinator.revoke(id, reason, move |outcome| sender.send(outcome).unwrap());
+        done.recv_timeout(PATIENCE).unwrap().map_err(|error| error.code)
+    };
+    assert_eq!(revoke("a", &"x".repeat(1025)), Err(SwarmCode::InvalidArgument));
+    assert_eq!(revoke("coordinator", ""), Err(SwarmCode::InvalidArgument));
+    works(&coordinator, "a");
+    close_agent(&a.agent);
+    close(&coordinator);
+}
+
+#[test]
 fn a_coordinator_renews_itself() {
     let authority = Arc::new(CertificateAuthority::in_memory("test").unwrap());
-    let identity = short_lived(&authority, "desk", Role::Coordinator, 4_000);
+    let identity = short_lived(&authority, "desk", Role::Coordinator, 10_000);
     let (listener, given) = keeper(|attempt| attempt > 1);
     let config = CoordinatorConfig {
         identity: Some(identity.clone()),
@@ -366,7 +495,7 @@ fn a_coordinator_renews_itself() {
     let (unkept, renewed) = (given.recv_timeout(PATIENCE).unwrap(), given.recv_timeout(PATIENCE).unwrap());
     assert_eq!(unkept.peer(), renewed.peer());
     assert_eq!((renewed.peer().name.id(), renewed.peer().name.role()), ("desk", Role::Coordinator));
-    sleep(Duration::from_millis(4_500));
+    over(&identity);
     // The old certificate is over: who comes now sees the new one. Who was there has noticed nothing.
     let b = connect(coordinator.address(), agent(&authority, "b", Grants::default()), &[], echo).unwrap();
     works(&coordinator, "a");
@@ -390,7 +519,7 @@ fn roots_rotate_with_overlap() {
     let address = coordinator.address().to_owned();
     let kinds = Grants { kinds: list(&["echo"]), ..Grants::default() };
     let request =
-        IssueRequest { grants: kinds, valid_ms: Some(6_000), ..IssueRequest::new("a", Role::Agent) };
+        IssueRequest { grants: kinds, valid_ms: Some(12_000), ..IssueRequest::new("a", Role::Agent) };
     let (listener, given) = keeper(|_| true);
     let identity = old.issue(&request).unwrap().identity;
     let config =

@@ -14,6 +14,8 @@ pub(super) struct Identities(Mutex<Waiting>);
 
 #[derive(Default)]
 struct Waiting {
+    /// JavaScript is gone.
+    gone: bool,
     last: u64,
     waiting: HashMap<u64, Kept>,
 }
@@ -37,6 +39,10 @@ impl Identities {
         Arc::new(move |identity: &Identity, kept| {
             let token = {
                 let mut waiting = identities.lock();
+                if waiting.gone {
+                    // Without a call of `kept`: nobody has kept it.
+                    return;
+                }
                 waiting.last += 1;
                 let token = waiting.last;
                 waiting.waiting.insert(token, kept);
@@ -61,7 +67,11 @@ impl Identities {
 
     /// JavaScript is gone: nobody keeps anything any more.
     pub(super) fn forget(&self) {
-        let waiting = mem::take(&mut self.lock().waiting);
+        let waiting = {
+            let mut waiting = self.lock();
+            waiting.gone = true;
+            mem::take(&mut waiting.waiting)
+        };
         drop(waiting);
     }
 }

@@ -24,6 +24,7 @@ use serde::Serialize;
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use zeroize::Zeroize;
 
 /// What a record is about. The facade knows the same numbers (js/inbox.js).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +109,8 @@ struct Batch {
     records: usize,
     /// Bytes of records that nobody waits for.
     offered: usize,
+    /// A private key is in it.
+    secret: bool,
 }
 
 impl Outbox {
@@ -197,21 +200,25 @@ impl Outbox {
         if dropped > 0 {
             tracing::warn!(dropped, "messages and log entries were dropped while the event loop was blocked");
         }
-        let Some(bytes) = self.take_bytes() else { return Ok(None) };
+        let Some(Batch { mut bytes, secret, .. }) = self.take_batch() else { return Ok(None) };
         if bytes.len() > COPIED_BYTES {
             return BufferSlice::from_data(env, bytes).map(Some);
         }
         let copy = BufferSlice::copy_from(env, &bytes)?;
+        if secret {
+            // What it held is JavaScript's now, and lies nowhere else.
+            bytes.zeroize();
+        }
         self.lock().spare = bytes;
         Ok(Some(copy))
     }
 
-    fn take_bytes(&self) -> Option<Vec<u8>> {
+    fn take_batch(&self) -> Option<Batch> {
         let mut state = self.lock();
         let batch = state.batches.pop_front();
         state.offered_bytes -= batch.as_ref().map_or(0, |batch| batch.offered);
         state.armed = !state.batches.is_empty();
-        batch.map(|batch| batch.bytes)
+        batch
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -242,11 +249,12 @@ impl State {
             }
             let mut bytes = mem::take(&mut self.spare);
             bytes.clear();
-            self.batches.push_back(Batch { bytes, records: 0, offered: 0 });
+            self.batches.push_back(Batch { bytes, ..Batch::default() });
         }
         if let Some(batch) = self.batches.back_mut() {
             let before = batch.bytes.len();
             batch.write(record, token, header, payload);
+            batch.secret |= record == RecordType::Identity;
             if offered {
                 batch.offered += batch.bytes.len() - before;
                 self.offered_bytes += batch.bytes.len() - before;
@@ -358,13 +366,13 @@ mod tests {
         for k in 0..20_u8 {
             append(&outbox, f64::from(k), &vec![k; usize::from(k)]);
         }
-        let read = records(&outbox.take_bytes().unwrap());
+        let read = records(&outbox.take_batch().unwrap().bytes);
         assert_eq!(read.len(), 20);
         for (k, (record, token, header, payload)) in read.into_iter().enumerate() {
             assert_eq!((record, token, header.as_str()), (2, k as f64, "[\"h\u{e4}\",\"h\u{e4}\"]"));
             assert_eq!(payload, vec![k as u8; k]);
         }
-        assert_eq!(outbox.take_bytes(), None);
+        assert!(outbox.take_batch().is_none());
         assert_eq!(outbox.lock().offered_bytes, 0);
     }
 
@@ -375,9 +383,10 @@ mod tests {
             append(&outbox, k as f64, &[]);
         }
         append(&outbox, 0.0, &vec![7; MOST_BYTES]);
-        let lengths: Vec<usize> = (0..3).map(|_| records(&outbox.take_bytes().unwrap()).len()).collect();
+        let lengths: Vec<usize> =
+            (0..3).map(|_| records(&outbox.take_batch().unwrap().bytes).len()).collect();
         assert_eq!(lengths, [MOST_RECORDS + 1, 5 + 1, 1]);
-        assert_eq!(outbox.take_bytes(), None);
+        assert!(outbox.take_batch().is_none());
         assert_eq!(outbox.lock().offered_bytes, 0);
     }
 
@@ -387,10 +396,10 @@ mod tests {
         for k in 0..=MOST_RECORDS {
             append(&outbox, k as f64, &[1]);
         }
-        let first = records(&outbox.take_bytes().unwrap());
+        let first = records(&outbox.take_batch().unwrap().bytes);
         assert_eq!(first.last().unwrap().0, RecordType::More as u8);
         assert!(outbox.lock().armed);
-        let second = records(&outbox.take_bytes().unwrap());
+        let second = records(&outbox.take_batch().unwrap().bytes);
         assert_eq!((second.len(), second[0].1), (1, MOST_RECORDS as f64));
         assert!(!outbox.lock().armed);
     }

@@ -5,10 +5,15 @@
 //! an authority belongs below the profile of the account that runs it.
 
 use super::AuthorityError;
-use crate::security::private_file::{self, FileLock, FileVersion, PrivateFileError, check_private, io_error};
+use crate::security::private_file::{
+    self, FileLock, FileVersion, LOCK_PATIENCE, LOCK_PAUSE, PrivateFileError, check_private, io_error,
+};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::thread;
+use std::time::Instant;
 
 /// Bytes of a file that is read: a register of half a million certificates.
 const LARGEST_FILE: u64 = 256 << 20;
@@ -49,7 +54,16 @@ impl Directory {
 
     /// Waits until nobody else changes anything here.
     pub(super) fn lock(&self) -> Result<Lock<'_>, AuthorityError> {
-        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = Instant::now() + LOCK_PATIENCE;
+        let turn = loop {
+            match self.turn.try_lock() {
+                Ok(turn) => break turn,
+                Err(TryLockError::Poisoned(poisoned)) => break poisoned.into_inner(),
+                // Whoever has it may wait for another process: nobody waits for longer than that because of it.
+                Err(TryLockError::WouldBlock) if Instant::now() < end => thread::sleep(LOCK_PAUSE),
+                Err(TryLockError::WouldBlock) => return Err(AuthorityError::Busy { path: self.path(LOCK) }),
+            }
+        };
         let file = private_file::lock(&self.path(LOCK))?;
         Ok(Lock { _turn: turn, file })
     }
@@ -68,6 +82,11 @@ impl Directory {
     /// Replaces a file, so that a crash at any time leaves the old one or the new one, and the new one is there for good
     /// when this returns.
     pub(super) fn replace(&self, lock: &Lock<'_>, name: &str, contents: &[u8]) -> Result<(), AuthorityError> {
+        if contents.len() as u64 > LARGEST_FILE {
+            // Nobody could read it any more.
+            let source = io::Error::from(io::ErrorKind::FileTooLarge);
+            return Err(AuthorityError::Io { path: self.path(name), action: "write", source });
+        }
         Ok(private_file::replace(&lock.file, &self.path(name), contents)?)
     }
 }

@@ -18,6 +18,7 @@ mod tokens;
 
 pub use changes::RegisterVersion;
 pub use enrolment::{RedeemError, RedeemRequest, TokenRequest};
+pub(crate) use register::check_reason;
 pub use register::{Grants, Issued, Revocation};
 pub use signing::{SignRequest, SignedCertificate};
 pub use tokens::TokenRefusal;
@@ -119,6 +120,9 @@ pub enum AuthorityError {
     /// The certificate that was to be renewed was taken back.
     #[error("the certificate {0} was revoked")]
     Revoked(String),
+    /// The certificate was renewed often, and what it was renewed into is valid.
+    #[error("the certificate {0} was renewed already")]
+    Renewed(String),
     /// A certificate request that is not signed.
     #[error("the certificate request {0}")]
     Request(#[from] RequestError),
@@ -371,18 +375,29 @@ impl CertificateAuthority {
         Ok(IssuedIdentity { identity, serial, not_after })
     }
 
-    /// Takes back the certificate with this serial number, or all certificates of the member with this id. Certificates
-    /// that the member is issued later are not concerned. Once this returns, it outlives a crash.
+    /// Takes back the certificate with this serial number and those that it was renewed into, or all certificates of the
+    /// member with this id. Certificates that the member is issued later are not concerned. Once this returns, it outlives
+    /// a crash.
     pub fn revoke(&self, id_or_serial: &str, reason: Option<&str>) -> Result<(), AuthorityError> {
-        register::check_reason(reason)?;
-        self.change(|register| match register.revoke(id_or_serial, now_ms(), reason) {
+        self.take_back(id_or_serial, Some(id_or_serial), reason)
+    }
+
+    /// Takes back all certificates of the member with this id, whatever numbers there are.
+    pub fn revoke_member(&self, id: &str, reason: Option<&str>) -> Result<(), AuthorityError> {
+        self.take_back(id, None, reason)
+    }
+
+    fn take_back(&self, id: &str, serial: Option<&str>, reason: Option<&str>) -> Result<(), AuthorityError> {
+        check_reason(reason)?;
+        self.change(|register| match register.revoke(id, serial, now_ms(), reason) {
             true => Ok(()),
-            false => Err(AuthorityError::Unknown(id_or_serial.chars().take(80).collect())),
+            false => Err(AuthorityError::Unknown(id.chars().take(80).collect())),
         })
     }
 
-    /// All certificates that it issued and that have not ended more than about a year ago, in order of issue; also what
-    /// other processes issued and took back meanwhile.
+    /// The certificates that it issued, in order of issue; also what other processes issued and took back meanwhile. Those
+    /// that ended more than 400 days ago are forgotten, and one that was followed by another and not taken back a day
+    /// after its end.
     pub fn list(&self) -> Result<Vec<Issued>, AuthorityError> {
         match &self.register {
             Place::Memory(held) => {

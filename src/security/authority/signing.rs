@@ -6,10 +6,11 @@
 use super::certificates::{self, Leaf, Signed};
 use super::{AuthorityError, BACKDATED_MS, CertificateAuthority, Grants, Issued, name_error};
 use crate::security::identity::Serial;
-use crate::security::now_ms;
 use crate::security::request::requested_key;
 use crate::security::spiffe::{PeerName, Role, check_id};
+use crate::security::{now_ms, sha256};
 use rcgen::PublicKeyData;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 /// For [`CertificateAuthority::sign`].
 #[derive(Debug, Clone)]
@@ -91,11 +92,15 @@ impl CertificateAuthority {
             .map_err(|error| name_error("id", id, error))?;
         let leaf = Leaf { name: &name, hosts, not_before, not_after };
         let Signed { certificate, serial } = certificates::leaf(&self.issuer, &leaf, key)?;
+        let der = CertificateDer::from_pem_slice(certificate.as_bytes())
+            .map_err(|_| AuthorityError::Crypto("a certificate that was just signed does not parse"))?;
         let entry = Issued {
             serial: serial.clone(),
             id: (*id).to_owned(),
             role: *role,
             not_after,
+            fingerprint: sha256(&der),
+            replaces: None,
             grants: (*grants).clone(),
             revoked: None,
         };

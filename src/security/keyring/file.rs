@@ -80,8 +80,8 @@ struct FileKey {
 pub(super) struct Found {
     pub(super) ring: Arc<Ring>,
     pub(super) version: FileVersion,
-    /// Keeps the number of the file, see [`Contents::file`].
-    _file: fs::File,
+    /// Keeps the number of the file, see [`Contents::held`].
+    _held: Option<fs::File>,
 }
 
 impl KeyringFile {
@@ -178,7 +178,7 @@ impl KeyringFile {
         let entries = self.entries(document)?;
         let slots = entries.iter().map(|entry| self.slot(entry)).collect::<Result<_, _>>()?;
         let ring = Ring::from_slots(slots).map_err(|what| self.corrupt(what))?;
-        Ok(Found { ring: Arc::new(ring), version: contents.version, _file: contents.file })
+        Ok(Found { ring: Arc::new(ring), version: contents.version, _held: contents.held })
     }
 
     fn entries(&self, document: Document) -> Result<Vec<Entry>, KeyringError> {

@@ -8,15 +8,10 @@ use super::Shared;
 use crate::protocol::messages::{Code, FrameKind, Renew, RenewalKept, Renewed};
 use crate::security::{Identity, KeyRequest, Serial, now_ms};
 use crate::swarm::lanes::Outgoing;
-use crate::swarm::renewal::{due, keep, retry_after};
+use crate::swarm::renewal::{due_at, is_early, keep, retry_at, sleep_until};
 use bytes::Bytes;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until};
-
-/// How long the coordinator may take to sign.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Who an agent is.
 pub(super) struct Identities {
@@ -24,13 +19,15 @@ pub(super) struct Identities {
     current: Identity,
     /// The one before it, until a coordinator has welcomed the current one.
     fallback: Option<Identity>,
-    /// Signed, and not yet kept by the application.
-    pending: Option<Identity>,
+    /// Signed, and not yet kept by the application; and the connection for which it was signed.
+    pending: Option<(Identity, usize)>,
+    /// The application is being asked to keep the pending one.
+    keeping: bool,
 }
 
 impl Identities {
     pub(super) fn new(identity: Identity) -> Self {
-        Self { current: identity, fallback: None, pending: None }
+        Self { current: identity, fallback: None, pending: None, keeping: false }
     }
 
     pub(super) fn current(&self) -> &Identity {
@@ -59,10 +56,15 @@ impl Identities {
         }
     }
 
-    fn take_up(&mut self, identity: Identity) {
-        self.pending = None;
-        let before = std::mem::replace(&mut self.current, identity);
-        self.fallback = Some(before);
+    /// The application has kept an identity, or has not. Returns the connection for which it was signed, where it was kept.
+    fn kept(&mut self, identity: Identity, kept: bool) -> Option<usize> {
+        self.keeping = false;
+        if !kept {
+            return None;
+        }
+        let (_, connection) = self.pending.take()?;
+        self.fallback = Some(std::mem::replace(&mut self.current, identity));
+        Some(connection)
     }
 }
 
@@ -70,21 +72,24 @@ impl Identities {
 enum Phase {
     /// The coordinator renews nothing.
     Never,
-    /// The identity is old enough then.
-    At(Instant),
-    /// The coordinator is asked; after a while there is no answer.
-    Asked { key: KeyRequest, until: Instant },
+    /// The identity is old enough then, by the wall clock.
+    At(u64),
+    /// The coordinator is asked, under this number. It answers each question, or the connection ends.
+    Asked { key: KeyRequest, request: u64 },
     /// The application is asked.
     Keeping(oneshot::Receiver<bool>),
 }
 
 /// The renewal over one connection.
-pub(super) struct Renewal(Phase);
+pub(super) struct Renewal {
+    phase: Phase,
+    asked: u64,
+}
 
 impl Renewal {
     /// `renews`: the coordinator has announced that it does.
     pub(super) fn new(shared: &Shared, renews: bool) -> Self {
-        let mut renewal = Self(Phase::Never);
+        let mut renewal = Self { phase: Phase::Never, asked: 0 };
         if renews {
             renewal.wait(shared);
         }
@@ -92,26 +97,25 @@ impl Renewal {
     }
 
     fn wait(&mut self, shared: &Shared) {
-        let now = now_ms();
+        let (now, random) = (now_ms(), fastrand::f64());
         let identities = shared.identities();
-        let pause = match &identities.pending {
+        let peer = identities.current.peer();
+        self.phase = Phase::At(match &identities.pending {
             // There is one already: only the application has to be asked again.
-            Some(_) => retry_after(identities.current.peer(), now),
-            None => due(identities.current.peer(), now, fastrand::f64()),
-        };
-        self.0 = Phase::At(Instant::now() + pause);
+            Some(_) => retry_at(peer, now, random),
+            None => due_at(peer, now, random),
+        });
     }
 
     fn try_later(&mut self, shared: &Shared) {
-        let pause = retry_after(shared.identities().current.peer(), now_ms());
-        self.0 = Phase::At(Instant::now() + pause);
+        self.phase = Phase::At(retry_at(shared.identities().current.peer(), now_ms(), fastrand::f64()));
     }
 
     /// Waits until [`Self::go_on`] is to be called. May be given up at any time.
     pub(super) async fn ready(&mut self) -> Option<bool> {
-        match &mut self.0 {
-            Phase::Never => std::future::pending().await,
-            Phase::At(at) | Phase::Asked { until: at, .. } => {
+        match &mut self.phase {
+            Phase::Never | Phase::Asked { .. } => std::future::pending().await,
+            Phase::At(at) => {
                 sleep_until(*at).await;
                 None
             }
@@ -122,20 +126,26 @@ impl Renewal {
 
     /// The next step; `kept` is what [`Self::ready`] gave.
     pub(super) fn go_on(&mut self, shared: &Arc<Shared>, out: &Outgoing, kept: Option<bool>) {
-        match (&self.0, kept) {
-            (Phase::Keeping(_), Some(true)) => self.wait(shared),
-            (Phase::Asked { .. }, _) => {
-                tracing::warn!(agent = %shared.id, "the coordinator does not answer a renewal");
-                self.try_later(shared);
-            }
-            (Phase::At(_), _) => {
-                let pending = shared.identities().pending.clone();
+        match kept {
+            Some(true) => self.wait(shared),
+            Some(false) => self.try_later(shared),
+            None => {
+                let (pending, keeping, early) = {
+                    let identities = shared.identities();
+                    let pending = identities.pending.as_ref().map(|(identity, _)| identity.clone());
+                    (pending, identities.keeping, is_early(identities.current.peer(), now_ms()))
+                };
                 match pending {
-                    Some(identity) => self.keep(shared, out, identity),
-                    None => self.ask(shared, out),
+                    // By the connection before this one; its task ends by itself.
+                    _ if keeping => self.try_later(shared),
+                    Some(identity) if !identity.peer().expired(now_ms()) => {
+                        self.keep(shared, out, identity);
+                    }
+                    // It was kept meanwhile.
+                    _ if early => self.wait(shared),
+                    _ => self.ask(shared, out),
                 }
             }
-            _ => self.try_later(shared),
         }
     }
 
@@ -147,17 +157,19 @@ impl Renewal {
                 return self.try_later(shared);
             }
         };
+        self.asked += 1;
         let renew = Renew { csr: Bytes::copy_from_slice(key.csr_der()) };
         // An error is a connection that has ended, which its reader finds.
-        drop(out.send(FrameKind::Renew, 0, &renew, &Bytes::new()));
-        self.0 = Phase::Asked { key, until: Instant::now() + PATIENCE };
+        drop(out.send(FrameKind::Renew, self.asked, &renew, &Bytes::new()));
+        self.phase = Phase::Asked { key, request: self.asked };
     }
 
-    /// The coordinator's answer. One that comes too late, or that nobody asked for, is passed over: its key is gone.
-    pub(super) fn answered(&mut self, shared: &Arc<Shared>, out: &Outgoing, renewed: &Renewed) {
-        let Phase::Asked { key, .. } = std::mem::replace(&mut self.0, Phase::Never) else {
-            return self.try_later(shared);
-        };
+    /// The coordinator's answer. One that nobody asked for is passed over.
+    pub(super) fn answered(&mut self, shared: &Arc<Shared>, out: &Outgoing, request: u64, renewed: &Renewed) {
+        if !matches!(&self.phase, Phase::Asked { request: asked, .. } if *asked == request) {
+            return;
+        }
+        let Phase::Asked { key, .. } = std::mem::replace(&mut self.phase, Phase::Never) else { return };
         if renewed.code() != Code::Unspecified || renewed.certificate.is_empty() {
             tracing::warn!(agent = %shared.id, code = ?renewed.code(), reason = renewed.message, "the identity was not renewed");
             return self.try_later(shared);
@@ -173,7 +185,7 @@ impl Renewal {
             tracing::error!(agent = %shared.id, name = %identity.peer().name, "the renewed identity is somebody else's");
             return self.try_later(shared);
         }
-        shared.identities().pending = Some(identity.clone());
+        shared.identities().pending = Some((identity.clone(), out.connection().stable_id()));
         self.keep(shared, out, identity);
     }
 
@@ -181,19 +193,21 @@ impl Renewal {
     fn keep(&mut self, shared: &Arc<Shared>, out: &Outgoing, identity: Identity) {
         let (sender, receiver) = oneshot::channel();
         let (shared, out) = (shared.clone(), out.clone());
+        shared.identities().keeping = true;
         tokio::spawn(async move {
             let outcome = keep(shared.config.on_identity.as_ref(), &identity).await;
             if let Err(reason) = &outcome {
                 tracing::error!(agent = %shared.id, reason, "the renewed identity was not kept, so the old one is used on");
-            } else {
-                let kept = RenewalKept { serial: identity.peer().serial.to_string() };
-                shared.identities().take_up(identity);
-                // On the connection that it was signed for; where that has ended, the next one begins under it.
-                drop(out.send(FrameKind::RenewalKept, 0, &kept, &Bytes::new()));
+            }
+            let serial = identity.peer().serial.to_string();
+            let signed_for = shared.identities().kept(identity, outcome.is_ok());
+            // Where the connection that it was signed for has ended, the next one begins under it.
+            if signed_for == Some(out.connection().stable_id()) {
+                drop(out.send(FrameKind::RenewalKept, 0, &RenewalKept { serial }, &Bytes::new()));
             }
             // The connection may be gone, and its half of this with it.
             let _: Result<(), bool> = sender.send(outcome.is_ok());
         });
-        self.0 = Phase::Keeping(receiver);
+        self.phase = Phase::Keeping(receiver);
     }
 }

@@ -83,6 +83,7 @@ async fn dial_and_serve(shared: &Arc<Shared>, endpoint: &Endpoint) -> Option<Swa
                     return Some(no_coordinator(shared, last_error));
                 }
             };
+            let served = dialled.is_ok();
             let error = match dialled {
                 Ok(welcomed) => {
                     first = at;
@@ -108,6 +109,10 @@ async fn dial_and_serve(shared: &Arc<Shared>, endpoint: &Endpoint) -> Option<Swa
             }
             if hopeless || shared.lock().is_closing() {
                 return Some(error);
+            }
+            if served {
+                let reason = error.message.clone();
+                shared.turn(|hub, _| hub.events.push(AgentEvent::Disconnected { reason }));
             }
             last_error = Some(error);
         }
@@ -186,7 +191,7 @@ async fn serve(shared: &Arc<Shared>, welcomed: Welcomed, address: &str) -> Resul
             frame = control.next() => match frame {
                 Ok(frame) => match control_frame(shared, &out, &frame) {
                     Ok(Next::Go) => {}
-                    Ok(Next::Renewed(renewed)) => renewal.answered(shared, &out, &renewed),
+                    Ok(Next::Renewed(renewed)) => renewal.answered(shared, &out, frame.request, &renewed),
                     Ok(Next::Close) => {
                         connection.close(VarInt::from_u32(Code::Closed as u32), b"goodbye");
                         break None;
@@ -229,12 +234,7 @@ async fn serve(shared: &Arc<Shared>, welcomed: Welcomed, address: &str) -> Resul
         Some(error) => error,
         None => end(&lanes::end_of(&connection).await),
     };
-    shared.turn(|hub, _| {
-        hub.disconnected();
-        if !error.code.is_final() {
-            hub.events.push(AgentEvent::Disconnected { reason: error.message.clone() });
-        }
-    });
+    shared.turn(|hub, _| hub.disconnected());
     Err(error)
 }
 
@@ -335,7 +335,7 @@ async fn other_lanes(shared: Arc<Shared>, out: Outgoing, mut tasks: Incoming, li
         while let Ok(stream) = connection.accept_uni().await {
             let (shared, connection) = (shared.clone(), connection.clone());
             tokio::spawn(async move {
-                let outcome = match read_large(stream, limit, &shared.traffic).await {
+                let outcome = match read_large(stream, limit, &shared.traffic, None).await {
                     Ok(Some(frame)) => task_frames(&shared, std::iter::once(frame)),
                     Ok(None) | Err(LaneEnd::Closed) => Ok(()),
                     Err(LaneEnd::Malformed(error)) => Err(error.to_string()),

@@ -17,8 +17,7 @@ use crate::protocol::session::{self, Greeting, Listening, Terms, VERSIONS, Versi
 use crate::protocol::tasks::{self, Departure, Failure, FailureCode, Offer};
 use crate::protocol::{Fence, Generation, TaskId};
 use crate::security::{Peer, Refusal, peer_of};
-use crate::swarm::kinds::KINDS;
-use crate::swarm::lanes::{Incoming, LaneEnd, Outgoing, end_of, read_large};
+use crate::swarm::lanes::{Incoming, LaneEnd, Outgoing, Paced, end_of, read_large};
 use bytes::{Bytes, BytesMut};
 use quinn::crypto::rustls::HandshakeData;
 use quinn::{Connection, ConnectionError, VarInt};
@@ -117,7 +116,7 @@ async fn greet(connection: &Connection, peer: Peer, shared: &Arc<Shared>) -> Res
     };
     control.allow(LANE_FRAME_BYTES);
     let rights = shared.rights(&peer).await;
-    let rights = rights.map_err(|refusal| Unwelcome::new(Code::Unauthenticated, refusal.to_string()));
+    let rights = rights.map_err(|(code, message)| Unwelcome::new(code, message));
     match rights.and_then(|rights| join(shared, &peer, rights, greeting, key_exchange, &out)) {
         Ok(generation) => Ok(Welcomed { generation, out, control, id }),
         Err(unwelcome) => {
@@ -177,7 +176,6 @@ fn join(
         shared.audit.note(grant_refused(peer, &greeting.agent_type, "agentTypes"));
         return Err(Unwelcome::new(Code::Forbidden, message));
     }
-    note_kinds(shared, peer, &rights, &greeting.kinds);
     shared.turn(|hub, now| {
         match hub.life {
             // What is there already has to be done, also by agents that lost their connection meanwhile.
@@ -232,6 +230,7 @@ fn join(
                 revoked: None,
             },
         );
+        hub.note_kinds(generation, &greeting.kinds, shared.audit.as_ref());
         hub.current.insert(agent.clone(), generation);
         let terms = Terms {
             coordinator: shared.id.clone(),
@@ -260,21 +259,13 @@ fn join(
     })
 }
 
-/// Kinds that an agent has handlers for and may not be given: the ledger passes it over, and an operator should know why.
-fn note_kinds(shared: &Shared, peer: &Peer, rights: &Rights, kinds: &[Arc<str>]) {
-    let Some(allowed) = rights.kinds() else { return };
-    // What is built in comes with every agent; nobody asked for it.
-    let asked = kinds.iter().filter(|kind| !KINDS.contains(&&***kind) && !allowed.contains(kind));
-    for kind in asked {
-        tracing::warn!(agent = peer.name.id(), %kind, "an agent has a handler for a kind that it may not be given");
-        shared.audit.note(grant_refused(peer, kind, "kinds"));
-    }
-}
-
 impl Welcomed {
     async fn run(mut self, shared: &Arc<Shared>) {
-        let lanes = tokio::spawn(lanes(self.generation, self.id.clone(), self.out.clone(), shared.clone()));
         let connection = self.out.connection().clone();
+        let pace = Paced::new(connection.clone(), Duration::from_millis(shared.config.agent_timeout_ms));
+        self.control.keep(pace.clone());
+        let lanes = lanes(self.generation, self.id.clone(), self.out.clone(), pace, shared.clone());
+        let lanes = tokio::spawn(lanes);
         let malformed = loop {
             let frame = match self.control.next().await {
                 Ok(frame) => frame,
@@ -328,14 +319,10 @@ fn control_frame(
         FrameKind::Offer => {
             let offer: messages::Offer = message(frame)?;
             let kinds = session::check_offer(&offer).map_err(|error| error.to_string())?;
-            let session =
-                shared.lock().sessions.get(&generation).map(|session| {
-                    (session.credentials.peer().clone(), session.credentials.rights().clone())
-                });
-            if let Some((peer, rights)) = session {
-                note_kinds(shared, &peer, &rights, &kinds);
-            }
-            shared.turn(|hub, now| hub.ledger.offer_changed(agent, generation, kinds, offer.slots, now));
+            shared.turn(|hub, now| {
+                hub.note_kinds(generation, &kinds, shared.audit.as_ref());
+                hub.ledger.offer_changed(agent, generation, kinds, offer.slots, now);
+            });
         }
         FrameKind::Progress => {
             let progress: Progress = message(frame)?;
@@ -372,7 +359,7 @@ fn control_frame(
             shared.turn(|hub, _| hub.unsubscribe(generation, &unsubscribe.topic));
         }
         FrameKind::Renew => renewal::asked(shared, generation, frame.request, message(frame)?)?,
-        FrameKind::RenewalKept => renewal::kept(shared, generation, &message(frame)?)?,
+        FrameKind::RenewalKept => renewal::kept(shared, generation, &message(frame)?),
         FrameKind::Goodbye => {
             let goodbye: Goodbye = message(frame)?;
             tracing::debug!(agent = %agent, code = goodbye.code, "goodbye");
@@ -403,13 +390,15 @@ fn control_frame(
 }
 
 /// The other streams of a connection: the task lane and large frames.
-async fn lanes(generation: Generation, id: Arc<str>, out: Outgoing, shared: Arc<Shared>) {
+async fn lanes(generation: Generation, id: Arc<str>, out: Outgoing, pace: Paced, shared: Arc<Shared>) {
     let connection = out.connection().clone();
     let limit = max_frame_bytes(shared.config.max_message_bytes);
+    let (task_pace, large_pace) = (pace.clone(), pace);
     let opened = async {
         let Ok((send, receive)) = connection.accept_bi().await else { return };
         tokio::spawn(out.clone().write(Lane::Task, send));
         let mut tasks = Incoming::new(receive, LANE_FRAME_BYTES, shared.traffic.clone());
+        tasks.keep(task_pace);
         match tasks.next().await {
             Ok(frame) if frame.kind == FrameKind::LaneOpen => {
                 let lane = frame.message::<LaneOpen>().map(|open| open.lane());
@@ -441,8 +430,9 @@ async fn lanes(generation: Generation, id: Arc<str>, out: Outgoing, shared: Arc<
         // As many at once as the peer may open.
         while let Ok(stream) = connection.accept_uni().await {
             let (shared, id, connection) = (shared.clone(), id.clone(), connection.clone());
+            let pace = large_pace.clone();
             tokio::spawn(async move {
-                let outcome = match read_large(stream, limit, &shared.traffic).await {
+                let outcome = match read_large(stream, limit, &shared.traffic, Some(&pace)).await {
                     Ok(Some(frame)) => task_frames(&shared, generation, &id, std::iter::once(frame)),
                     Ok(None) | Err(LaneEnd::Closed) => Ok(()),
                     Err(LaneEnd::Malformed(error)) => Err(error.to_string()),

@@ -19,6 +19,7 @@ use crate::protocol::{AgentId, Fence, Generation, Millis, TaskId};
 use crate::security::Refusal;
 use crate::security::audit::Audit;
 use crate::swarm::error::SwarmError;
+use crate::swarm::kinds::KINDS;
 use crate::swarm::lanes::{Outgoing, SendError};
 use crate::swarm::metrics::Metrics;
 use bytes::Bytes;
@@ -415,17 +416,33 @@ impl Hub {
 
     /// Why a session may not use a topic, in words; None where it may.
     pub(super) fn refuse_topic(
-        &self,
+        &mut self,
         generation: Generation,
         topic: &str,
         audit: &dyn Audit,
     ) -> Option<String> {
-        let credentials = &self.sessions.get(&generation)?.credentials;
+        let credentials = &mut self.sessions.get_mut(&generation)?.credentials;
         if credentials.rights().topic(topic) {
             return None;
         }
-        audit.note(grant_refused(credentials.peer(), topic, "topics"));
+        if credentials.is_news("topics", topic) {
+            audit.note(grant_refused(credentials.peer(), topic, "topics"));
+        }
         Some(format!("this identity may not use the topic {topic:?}"))
+    }
+
+    /// Kinds that an agent has handlers for and may not be given: the ledger passes it over, and an operator should know why.
+    pub(super) fn note_kinds(&mut self, generation: Generation, kinds: &[Arc<str>], audit: &dyn Audit) {
+        let Some(session) = self.sessions.get_mut(&generation) else { return };
+        let credentials = &mut session.credentials;
+        let Some(allowed) = credentials.rights().kinds() else { return };
+        // What is built in comes with every agent; nobody asked for it.
+        for kind in kinds.iter().filter(|kind| !KINDS.contains(&&***kind) && !allowed.contains(kind)) {
+            if credentials.is_news("kinds", kind) {
+                tracing::warn!(agent = %session.agent, %kind, "an agent has a handler for a kind that it may not be given");
+                audit.note(grant_refused(credentials.peer(), kind, "kinds"));
+            }
+        }
     }
 
     pub(super) fn subscribe(&mut self, generation: Generation, topic: &str) -> Result<(), TooManyTopics> {

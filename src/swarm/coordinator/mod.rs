@@ -43,7 +43,9 @@ use super::network::Network;
 use super::once::Once;
 use crate::protocol::messages::{Code, Content, FrameKind, Goodbye};
 use crate::security::audit::Audit;
-use crate::security::{Admission, CertificateAuthority, Grants, Identity, JoinToken, check_id};
+use crate::security::{
+    Admission, CertificateAuthority, Grants, Identity, JoinToken, check_id, check_reason, now_ms,
+};
 use bytes::Bytes;
 use committer::Committer;
 use hub::{Hub, Life};
@@ -370,7 +372,8 @@ impl Coordinator {
 
     /// Prometheus text.
     pub fn metrics(&self) -> String {
-        self.0.metrics.text(&self.stats(), self.0.failing())
+        let ends = self.0.identity().peer().not_after;
+        self.0.metrics.text(&self.stats(), self.0.failing(), ends)
     }
 
     /// Drops an agent now and refuses it from now on, whatever its certificate says; kept in the data directory where
@@ -383,6 +386,14 @@ impl Coordinator {
     ) {
         if let Err(error) = check_id(agent_id) {
             return done(Err(SwarmError::new(SwarmCode::InvalidArgument, format!("agentId: {error}"))));
+        }
+        if agent_id == self.0.id {
+            let message = format!("agentId: {agent_id:?} is this coordinator itself");
+            return done(Err(SwarmError::new(SwarmCode::InvalidArgument, message)));
+        }
+        // Before anything happens: half of a revocation is none.
+        if let Err(error) = check_reason(Some(reason)) {
+            return done(Err(error.into()));
         }
         let _inside = self.0.span.clone().entered();
         self.0.admission.revocations.refuse_id(agent_id);
@@ -492,6 +503,9 @@ impl Monitored for Coordinator {
         }
         if failing.register {
             return Some("the register of the authority cannot be read");
+        }
+        if self.0.identity().peer().expired(now_ms()) {
+            return Some("the certificate of the coordinator has ended");
         }
         match self.0.lock().life {
             Life::Open => None,

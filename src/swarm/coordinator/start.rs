@@ -13,7 +13,7 @@ use crate::protocol::session::{VERSIONS, alpns};
 use crate::protocol::tasks::{Ledger, LedgerConfig};
 use crate::security::audit::{AuditError, NoAudit};
 use crate::security::{
-    Admission, AuthorityError, CertificateAuthority, Identity, IdentityError, IssueRequest, Role,
+    Admission, AuthorityError, CertificateAuthority, Identity, IdentityError, IssueRequest, Role, Serial,
 };
 use crate::store::{MemoryStore, RedbStore, TaskStore};
 use crate::swarm::clock::Clock;
@@ -66,7 +66,7 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
         (Some(identity), _) => (identity, None),
         (None, Some(trust)) => {
             let identity = trust::own::issue(trust.authority())?;
-            trust.refresh()?;
+            trust.refresh(|_| ())?;
             (identity, None)
         }
         (None, None) => {
@@ -177,8 +177,9 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
         *shared.store_thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
     }
     network.spawn(timer(shared.clone()).instrument(span.clone()));
-    network.spawn(trust::watch::watch(shared.clone()).instrument(span.clone()));
+    network.spawn(trust::watch::expire(shared.clone()).instrument(span.clone()));
     if shared.trust.is_some() {
+        network.spawn(trust::watch::watch(shared.clone()).instrument(span.clone()));
         network.spawn(trust::own::renew(shared.clone()).instrument(span.clone()));
     }
     if let Some(enrolment) = &*shared.enrolment.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -258,13 +259,25 @@ pub(super) fn rotate(shared: &Shared, identity: &Identity) -> Result<(), SwarmEr
         return Err(SwarmError::new(SwarmCode::InvalidArgument, message));
     }
     if let Some(trust) = &shared.trust {
+        // It may have been issued a moment ago.
+        trust.refresh(|revoked| shared.admission.revocations.replace_serials(revoked))?;
         trust::own::check(trust, identity)?;
     }
-    take_up(shared, identity)
+    let mut current = shared.identity.lock().unwrap_or_else(PoisonError::into_inner);
+    take_up(shared, &mut current, identity)
 }
 
-/// New handshakes use this identity, which was checked.
-pub(super) fn take_up(shared: &Shared, identity: &Identity) -> Result<(), SwarmError> {
+/// The same with an identity that was renewed from the one with this number. False when that is not in use any more.
+pub(super) fn replace(shared: &Shared, identity: &Identity, before: &Serial) -> Result<bool, SwarmError> {
+    let mut current = shared.identity.lock().unwrap_or_else(PoisonError::into_inner);
+    if current.peer().serial != *before {
+        return Ok(false);
+    }
+    take_up(shared, &mut current, identity)?;
+    Ok(true)
+}
+
+fn take_up(shared: &Shared, current: &mut Identity, identity: &Identity) -> Result<(), SwarmError> {
     let server = server_config(identity, &shared.admission, &shared.config)?;
     match shared.endpoint.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
         Some(endpoint) => {
@@ -272,7 +285,7 @@ pub(super) fn take_up(shared: &Shared, identity: &Identity) -> Result<(), SwarmE
                 enrolment.rotate(identity)?;
             }
             endpoint.set_server_config(Some(server));
-            *shared.identity.lock().unwrap_or_else(PoisonError::into_inner) = identity.clone();
+            *current = identity.clone();
             Ok(())
         }
         None => Err(SwarmError::closed("coordinator")),
@@ -343,14 +356,15 @@ pub(super) fn end(shared: &Arc<Shared>, goodbye: Duration) {
 impl From<AuthorityError> for SwarmError {
     fn from(error: AuthorityError) -> Self {
         let code = match error {
-            AuthorityError::Invalid { .. } => SwarmCode::InvalidArgument,
-            AuthorityError::Io { .. } | AuthorityError::Busy { .. } | AuthorityError::Corrupt { .. } => {
-                SwarmCode::Store
-            }
-            AuthorityError::Permissions { .. } => SwarmCode::Forbidden,
-            AuthorityError::TooManyTokens { .. } => SwarmCode::Overloaded,
+            AuthorityError::Invalid { .. } | AuthorityError::Request(_) => SwarmCode::InvalidArgument,
+            AuthorityError::Permissions { .. } | AuthorityError::Passphrase { .. } => SwarmCode::Forbidden,
+            AuthorityError::Revoked(_) => SwarmCode::Forbidden,
+            AuthorityError::Corrupt { .. } => SwarmCode::Corrupt,
+            AuthorityError::Io { .. } | AuthorityError::Busy { .. } => SwarmCode::Store,
+            AuthorityError::Unknown(_) => SwarmCode::NotFound,
             AuthorityError::Expired => SwarmCode::Expired,
-            _ => SwarmCode::Internal,
+            AuthorityError::TooManyTokens { .. } | AuthorityError::Renewed(_) => SwarmCode::Overloaded,
+            AuthorityError::Crypto(_) => SwarmCode::Internal,
         };
         Self::new(code, error.to_string())
     }

@@ -2,7 +2,10 @@
 //! errors of the storage; and by killing processes that save on the real disk.
 
 use super::{Folder, decoded, library};
-use midstreamer::search::library::file::{FileError, Saved, Storage, read, write, write_to};
+use midstreamer::search::library::file::{
+    FileError, Saved, Storage, read, read_sealed, write, write_sealed_to, write_to,
+};
+use midstreamer::security::keyring::Keyring;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs;
@@ -229,7 +232,7 @@ impl Model {
 
     /// What may be at the target after a loss of power: of the names that were not flushed any may be on the disk, of
     /// the bytes all, none, some, or the length with zeros in it.
-    fn outcomes(&self) -> Vec<Result<Option<Saved>, FileError>> {
+    fn contents(&self) -> Vec<Option<Vec<u8>>> {
         let state = self.0.borrow();
         let mut found = Vec::new();
         for chosen in 0..1_u32 << state.unflushed.len() {
@@ -240,7 +243,7 @@ impl Model {
                 }
             }
             let Some(&file) = names.get(Path::new(TARGET)) else {
-                found.push(Ok(None));
+                found.push(None);
                 continue;
             };
             let Content { bytes, flushed } = &state.files[file];
@@ -248,10 +251,15 @@ impl Model {
             zeros.resize(bytes.len(), 0);
             let some = (flushed + bytes.len()) / 2;
             for left in [&bytes[..], &bytes[..*flushed], &bytes[..some], &zeros] {
-                found.push(decoded(left).map(Some));
+                found.push(Some(left.to_vec()));
             }
         }
         found
+    }
+
+    /// The same as libraries.
+    fn outcomes(&self) -> Vec<Result<Option<Saved>, FileError>> {
+        self.contents().iter().map(|bytes| bytes.as_deref().map(decoded).transpose()).collect()
     }
 }
 
@@ -346,6 +354,32 @@ fn a_failed_save_changes_nothing() {
             } else {
                 assert_eq!(model.read(), before, "operation {operation}: {error}");
                 assert_eq!(model.names(), names, "operation {operation}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_sealed_save_that_is_cut_short_leaves_the_old_or_the_new_library() {
+    let folder = Folder::new();
+    let keyring = Keyring::open(&folder.path("ring"), None).unwrap();
+    let path = folder.path("left");
+    let save = |model: &Model| write_sealed_to(model, Path::new(TARGET), &new(), &keyring);
+    let is_new = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        read_sealed(&path, &keyring).is_ok_and(|saved| saved == new())
+    };
+    let whole = Model::with(Some(&old()), Kind::Honest, Trouble::Never);
+    save(&whole).unwrap();
+    assert!(whole.contents().iter().all(|bytes| is_new(bytes.as_deref().unwrap())));
+    for operation in 0..whole.operations() {
+        for trouble in [Trouble::PowerLoss { operation, bytes: 7 }, Trouble::Failure { operation }] {
+            let model = Model::with(Some(&old()), Kind::Honest, trouble);
+            save(&model).unwrap_err();
+            for left in model.contents() {
+                let left = left.expect("there was a library before");
+                let is_old = decoded(&left).is_ok_and(|saved| saved == old());
+                assert!(is_old || is_new(&left), "{trouble:?}: {} bytes", left.len());
             }
         }
     }

@@ -16,17 +16,17 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-pub(super) const ALPN: &[u8] = b"nt-swarm/1";
+pub(crate) const ALPN: &[u8] = b"nt-swarm/1";
 
 /// A thread that drives the sockets of a test's peers, so that the test itself may wait for other things.
-pub(super) struct Net {
+pub(crate) struct Net {
     handle: Handle,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Net {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
@@ -36,21 +36,21 @@ impl Net {
     }
 
     /// Runs a future here; one that takes too long is a failed test.
-    pub(super) fn run<T>(&self, future: impl Future<Output = T>) -> T {
+    pub(crate) fn run<T>(&self, future: impl Future<Output = T>) -> T {
         self.run_for(PATIENCE, future)
     }
 
-    pub(super) fn run_for<T>(&self, patience: Duration, future: impl Future<Output = T>) -> T {
+    pub(crate) fn run_for<T>(&self, patience: Duration, future: impl Future<Output = T>) -> T {
         self.handle.block_on(async { timeout(patience, future).await.expect("a peer waits in vain") })
     }
 
-    pub(super) fn endpoint(&self) -> Endpoint {
+    pub(crate) fn endpoint(&self) -> Endpoint {
         let _inside = self.handle.enter();
         Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap()
     }
 
     /// Begins to dial.
-    pub(super) fn connecting(
+    pub(crate) fn connecting(
         &self,
         from: &Endpoint,
         config: quinn::ClientConfig,
@@ -69,16 +69,16 @@ impl Drop for Net {
     }
 }
 
-pub(super) fn quic(tls: Arc<rustls::ClientConfig>) -> quinn::ClientConfig {
+pub(crate) fn quic(tls: Arc<rustls::ClientConfig>) -> quinn::ClientConfig {
     quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()))
 }
 
-pub(super) fn of_identity(identity: &Identity) -> quinn::ClientConfig {
+pub(crate) fn of_identity(identity: &Identity) -> quinn::ClientConfig {
     quic(client_config(identity, &[ALPN], &Admission::default()).unwrap())
 }
 
 /// Dials and waits for the end of the handshake, as the client sees it.
-pub(super) async fn dial(
+pub(crate) async fn dial(
     endpoint: &Endpoint,
     config: quinn::ClientConfig,
     address: &str,
@@ -87,24 +87,24 @@ pub(super) async fn dial(
 }
 
 /// Frames of one bidirectional stream.
-pub(super) struct Stream {
-    pub(super) send: SendStream,
-    pub(super) receive: RecvStream,
+pub(crate) struct Stream {
+    pub(crate) send: SendStream,
+    pub(crate) receive: RecvStream,
     arrived: BytesMut,
 }
 
 impl Stream {
-    pub(super) async fn open(connection: &Connection) -> Self {
+    pub(crate) async fn open(connection: &Connection) -> Self {
         let (send, receive) = connection.open_bi().await.unwrap();
         Self { send, receive, arrived: BytesMut::new() }
     }
 
     /// Whatever bytes these are. A connection that ends meanwhile is what the test looks at next.
-    pub(super) async fn raw(&mut self, bytes: &[u8]) {
+    pub(crate) async fn raw(&mut self, bytes: &[u8]) {
         drop(self.send.write_all(bytes).await);
     }
 
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &mut self,
         kind: FrameKind,
         request: u64,
@@ -115,7 +115,7 @@ impl Stream {
     }
 
     /// The next frame; none when the stream has ended.
-    pub(super) async fn next(&mut self) -> Option<Frame> {
+    pub(crate) async fn next(&mut self) -> Option<Frame> {
         loop {
             if let Some(frame) = Decoder::new(1 << 30).decode(&mut self.arrived).unwrap() {
                 return Some(frame);
@@ -126,7 +126,7 @@ impl Stream {
     }
 
     /// The next frame of this kind; others are passed over.
-    pub(super) async fn next_of(&mut self, kind: FrameKind) -> Frame {
+    pub(crate) async fn next_of(&mut self, kind: FrameKind) -> Frame {
         loop {
             let frame = self.next().await.expect("the stream has ended");
             if frame.kind == kind {
@@ -136,14 +136,14 @@ impl Stream {
     }
 }
 
-pub(super) fn encoded(kind: FrameKind, request: u64, header: &impl prost::Message, payload: &[u8]) -> Bytes {
+pub(crate) fn encoded(kind: FrameKind, request: u64, header: &impl prost::Message, payload: &[u8]) -> Bytes {
     let mut out = BytesMut::new();
     encode_message(kind, request, header, payload, &mut out).unwrap();
     out.freeze()
 }
 
 /// A frame that need not be one: length as it should be, all else as given.
-pub(super) fn forged(kind: u8, flags: u8, rest: &[u8]) -> Vec<u8> {
+pub(crate) fn forged(kind: u8, flags: u8, rest: &[u8]) -> Vec<u8> {
     let mut out = u32::try_from(10 + rest.len()).unwrap().to_le_bytes().to_vec();
     out.extend([kind, flags]);
     out.extend([0; 8]);
@@ -151,7 +151,7 @@ pub(super) fn forged(kind: u8, flags: u8, rest: &[u8]) -> Vec<u8> {
     out
 }
 
-pub(super) fn hello() -> Hello {
+pub(crate) fn hello() -> Hello {
     Hello {
         protocol: 1,
         instance: Bytes::from_static(&[7; 16]),
@@ -163,16 +163,16 @@ pub(super) fn hello() -> Hello {
 }
 
 /// A peer with a good certificate that was let in.
-pub(super) struct Peer {
-    pub(super) connection: Connection,
-    pub(super) control: Stream,
-    pub(super) welcome: Welcome,
+pub(crate) struct Peer {
+    pub(crate) connection: Connection,
+    pub(crate) control: Stream,
+    pub(crate) welcome: Welcome,
     /// Kept: a connection ends with its endpoint.
     _endpoint: Endpoint,
 }
 
 impl Peer {
-    pub(super) async fn welcomed(
+    pub(crate) async fn welcomed(
         endpoint: Endpoint,
         identity: &Identity,
         address: &str,
@@ -185,14 +185,14 @@ impl Peer {
         Self { connection, control, welcome, _endpoint: endpoint }
     }
 
-    pub(super) async fn task_lane(&self) -> Stream {
+    pub(crate) async fn task_lane(&self) -> Stream {
         let mut lane = Stream::open(&self.connection).await;
         lane.send(FrameKind::LaneOpen, 0, &LaneOpen { lane: Lane::Task.into() }, &[]).await;
         lane
     }
 
     /// A stream for one frame.
-    pub(super) async fn alone(&self, bytes: &[u8]) {
+    pub(crate) async fn alone(&self, bytes: &[u8]) {
         let mut stream = self.connection.open_uni().await.unwrap();
         // The connection may end before it is through.
         if stream.write_all(bytes).await.is_ok() {
@@ -202,13 +202,13 @@ impl Peer {
     }
 
     /// Waits for the end, and for what the coordinator says about it.
-    pub(super) async fn cut_off(&self) -> (Code, String) {
+    pub(crate) async fn cut_off(&self) -> (Code, String) {
         ending(&self.connection).await
     }
 }
 
 /// The code and the words with which the coordinator has closed a connection.
-pub(super) async fn ending(connection: &Connection) -> (Code, String) {
+pub(crate) async fn ending(connection: &Connection) -> (Code, String) {
     match connection.closed().await {
         ConnectionError::ApplicationClosed(closed) => {
             let code = i32::try_from(closed.error_code.into_inner()).unwrap();

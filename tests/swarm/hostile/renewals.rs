@@ -9,6 +9,7 @@ use midstreamer::security::{CertificateAuthority, Identity, IssueRequest, KeyReq
 use midstreamer::swarm::Coordinator;
 use midstreamer::swarm::coordinator::CoordinatorConfig;
 use std::sync::Arc;
+use std::time::Duration;
 
 fn authority() -> Arc<CertificateAuthority> {
     Arc::new(CertificateAuthority::in_memory("test").unwrap())
@@ -38,7 +39,7 @@ async fn ask(peer: &mut Peer, csr: &[u8]) -> Renewed {
 /// An identity so old that it may be renewed, and that lasts.
 async fn old(authority: &CertificateAuthority, id: &str) -> Identity {
     let identity = issue(authority, id, 20_000);
-    tokio::time::sleep(std::time::Duration::from_millis(6_500)).await;
+    tokio::time::sleep(Duration::from_millis(6_500)).await;
     identity
 }
 
@@ -72,6 +73,16 @@ fn a_certificate_comes_when_it_is_due_for_the_own_name_and_a_key_that_is_shown()
         let second = request.into_identity(&renewed.certificate, &renewed.ca).unwrap();
         assert_eq!(second.peer().name, identity.peer().name);
         assert_eq!(authority.list().unwrap().len(), before + 1, "and no more were signed");
+        // Whoever does not keep what it is given gets a few, and then none.
+        let mut collected = 1;
+        loop {
+            let renewed = ask(&mut peer, KeyRequest::new().unwrap().csr_der()).await;
+            if renewed.code() != Code::Unspecified {
+                assert_eq!((renewed.code(), collected), (Code::Overloaded, 3), "{}", renewed.message);
+                break;
+            }
+            collected += 1;
+        }
     });
     close(&coordinator);
 }
@@ -89,7 +100,12 @@ fn nobody_runs_under_a_certificate_by_naming_it() {
         let mut peer = Peer::welcomed(endpoint.clone(), &stolen, coordinator.address(), &able()).await;
         let kept = RenewalKept { serial: newer.peer().serial.to_string() };
         peer.control.send(FrameKind::RenewalKept, 0, &kept, &[]).await;
-        assert_eq!(peer.cut_off().await.0, Code::Protocol);
+        // The session stays what it was: the other's revocation does not end it, its own does.
+        authority.revoke(newer.peer().serial.as_str(), None).unwrap();
+        let ended = tokio::time::timeout(Duration::from_millis(1_500), peer.connection.closed()).await;
+        assert!(ended.is_err(), "{ended:?}");
+        authority.revoke(stolen.peer().serial.as_str(), None).unwrap();
+        assert_eq!(peer.cut_off().await.0, Code::Unauthenticated);
     });
     close(&coordinator);
 }

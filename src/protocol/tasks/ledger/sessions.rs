@@ -61,12 +61,15 @@ impl Session {
     }
 
     fn can(&self, kind: &str, requires: &[Arc<str>]) -> bool {
-        let listed =
-            |list: &[Arc<str>], name: &str| list.binary_search_by(|other| (**other).cmp(name)).is_ok();
         listed(&self.kinds, kind)
             && self.allowed.as_ref().is_none_or(|allowed| listed(allowed, kind))
             && requires.iter().all(|name| listed(&self.capabilities, name))
     }
+}
+
+/// Whether a sorted list holds a name.
+fn listed(list: &[Arc<str>], name: &str) -> bool {
+    list.binary_search_by(|other| (**other).cmp(name)).is_ok()
 }
 
 fn sorted(mut names: Vec<Arc<str>>) -> Vec<Arc<str>> {
@@ -117,13 +120,14 @@ impl Ledger {
         }
         let generation = Generation(self.next_generation);
         self.next_generation += 1;
-        let resumed = self.resume_leases(at, instance, generation, resume);
+        let allowed = allowed.map(sorted);
+        let resumed = self.resume_leases(at, instance, generation, allowed.as_deref(), resume);
         let now = self.now;
         self.agent(at).session = Some(Session {
             generation,
             instance,
             kinds: sorted(offer.kinds),
-            allowed: allowed.map(sorted),
+            allowed,
             capabilities: sorted(offer.capabilities),
             slots: offer.slots,
             connected_at: now,
@@ -147,13 +151,17 @@ impl Ledger {
         at: AgentIndex,
         instance: [u8; 16],
         generation: Generation,
+        allowed: Option<&[Arc<str>]>,
         resume: &[Held],
     ) -> Vec<(TaskId, Fence)> {
         let mut resumed = Vec::new();
         for held in resume {
-            let Some(lease) = self.tasks.get_mut(&held.task).and_then(|entry| entry.lease_mut()) else {
+            let Some(entry) = self.tasks.get_mut(&held.task) else { continue };
+            // It was given the task when it was allowed to have it.
+            if !allowed.is_none_or(|allowed| listed(allowed, &entry.kind)) {
                 continue;
-            };
+            }
+            let Some(lease) = entry.lease_mut() else { continue };
             if lease.agent != at || lease.fence != held.fence || lease.ending.is_some() {
                 continue;
             }

@@ -2,6 +2,10 @@
 
 use super::rights::Rights;
 use crate::security::{Peer, Refusal, Revocations, Serial};
+use std::collections::HashSet;
+
+/// Refusals of one session that are told.
+const MOST_TOLD: usize = 64;
 
 /// See the module. A session begins under the certificate of its handshake; a renewal puts another one in its place.
 pub(in crate::swarm::coordinator) struct Credentials {
@@ -13,11 +17,13 @@ pub(in crate::swarm::coordinator) struct Credentials {
     offered: Option<Peer>,
     /// One is being signed.
     asking: bool,
+    /// What was asked for and is not granted: told once, however often it is asked for.
+    told: HashSet<(&'static str, Box<str>)>,
 }
 
 impl Credentials {
     pub(in crate::swarm::coordinator) fn new(peer: Peer, rights: Rights) -> Self {
-        Self { peer, rights, earlier: Vec::new(), offered: None, asking: false }
+        Self { peer, rights, earlier: Vec::new(), offered: None, asking: false, told: HashSet::new() }
     }
 
     pub(in crate::swarm::coordinator) fn peer(&self) -> &Peer {
@@ -26,6 +32,11 @@ impl Credentials {
 
     pub(in crate::swarm::coordinator) fn rights(&self) -> &Rights {
         &self.rights
+    }
+
+    /// Whether a refusal is news: the first of its kind in this session, and not one of very many.
+    pub(in crate::swarm::coordinator) fn is_news(&mut self, grant: &'static str, name: &str) -> bool {
+        self.told.len() < MOST_TOLD && self.told.insert((grant, name.into()))
     }
 
     /// Why a session with these is not served any more.

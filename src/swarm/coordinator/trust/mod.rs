@@ -23,22 +23,35 @@ pub(super) mod rights;
 pub(super) mod watch;
 
 use super::Shared;
+use crate::protocol::messages::Code;
 use crate::security::{
-    AuthorityError, CertificateAuthority, Grants, Peer, Refusal, RegisterVersion, Role, Serial,
+    AuthorityError, CertificateAuthority, Grants, Issued, Peer, Refusal, RegisterVersion, Role, Serial,
 };
 use crate::swarm::error::SwarmError;
 use rights::Rights;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Semaphore;
+
+/// Certificates that are signed at once; the lock of the register lets one at a time through.
+const SIGNATURES: usize = 2;
 
 /// What the register says of a certificate.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Entry {
     id: Box<str>,
     role: Role,
+    fingerprint: [u8; 32],
     grants: Arc<Grants>,
     revoked: bool,
+}
+
+impl From<Issued> for Entry {
+    fn from(issued: Issued) -> Self {
+        let Issued { id, role, fingerprint, grants, revoked, .. } = issued;
+        Self { id: id.into(), role, fingerprint, grants: Arc::new(grants), revoked: revoked.is_some() }
+    }
 }
 
 type Entries = Arc<HashMap<Serial, Entry>>;
@@ -47,10 +60,15 @@ type Entries = Arc<HashMap<Serial, Entry>>;
 pub(super) struct Trust {
     authority: Arc<CertificateAuthority>,
     entries: Mutex<Entries>,
-    /// Which state of the register they are of. Held while it is read, so that nobody replaces a newer state by an older one.
+    /// Which state of the register they are of. Held while it is read and told, so that nobody replaces a newer state by an
+    /// older one.
     version: Mutex<Option<RegisterVersion>>,
-    /// The register could not be read.
+    /// The register could not be read, or does not come.
     failing: AtomicBool,
+    /// One reading at a time: a disk that hangs does not take thread after thread.
+    reading: Arc<Semaphore>,
+    /// Who is not signed for at once waits without a thread.
+    signing: Arc<Semaphore>,
 }
 
 impl Trust {
@@ -61,8 +79,10 @@ impl Trust {
             entries: Mutex::default(),
             version: Mutex::default(),
             failing: AtomicBool::new(false),
+            reading: Arc::new(Semaphore::new(1)),
+            signing: Arc::new(Semaphore::new(SIGNATURES)),
         };
-        trust.refresh()?;
+        trust.refresh(|_| ())?;
         Ok(trust)
     }
 
@@ -75,33 +95,28 @@ impl Trust {
         self.failing.load(Ordering::Relaxed)
     }
 
-    /// Looks whether the register has changed, and reads it if so: this blocks. Returns whether it has.
-    pub(super) fn refresh(&self) -> Result<bool, AuthorityError> {
-        let outcome = self.read();
+    /// Looks whether the register has changed, and reads it if so: this blocks. `changed` gets what is taken back, state
+    /// after state.
+    pub(super) fn refresh(&self, changed: impl FnOnce(Vec<Serial>)) -> Result<(), AuthorityError> {
+        let outcome = self.read(changed);
         self.failing.store(outcome.is_err(), Ordering::Relaxed);
         outcome
     }
 
-    fn read(&self) -> Result<bool, AuthorityError> {
+    fn read(&self, changed: impl FnOnce(Vec<Serial>)) -> Result<(), AuthorityError> {
         let mut seen = self.version.lock().unwrap_or_else(PoisonError::into_inner);
         // Before the contents: a change in between shows as another version next time.
         let version = self.authority.register_version()?;
         if seen.as_ref() == Some(&version) {
-            return Ok(false);
+            return Ok(());
         }
-        let entry = |issued: crate::security::Issued| {
-            let entry = Entry {
-                id: issued.id.into(),
-                role: issued.role,
-                grants: Arc::new(issued.grants),
-                revoked: issued.revoked.is_some(),
-            };
-            (issued.serial, entry)
-        };
-        let entries: HashMap<_, _> = self.authority.list()?.into_iter().map(entry).collect();
+        let entries = self.authority.list()?.into_iter();
+        let entries: HashMap<_, _> =
+            entries.map(|issued| (issued.serial.clone(), Entry::from(issued))).collect();
         *self.entries.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(entries);
         *seen = Some(version);
-        Ok(true)
+        changed(self.revoked());
+        Ok(())
     }
 
     fn entries(&self) -> Entries {
@@ -115,11 +130,11 @@ impl Trust {
         if entry.revoked {
             return Some(Err(Refusal::Revoked));
         }
-        // Two certificates under one number: one of them was not signed by this authority.
-        if *entry.id != *peer.name.id() || entry.role != peer.name.role() {
-            return Some(Err(Refusal::OtherAuthority));
-        }
-        Some(Ok(Rights::of(entry.grants.clone())))
+        // Two certificates under one number: this one was not issued by way of the register.
+        let same = entry.fingerprint == peer.fingerprint
+            && *entry.id == *peer.name.id()
+            && entry.role == peer.name.role();
+        Some(if same { Ok(Rights::of(entry.grants.clone())) } else { Err(Refusal::OtherAuthority) })
     }
 
     pub(super) fn revoked(&self) -> Vec<Serial> {
@@ -131,7 +146,7 @@ impl Trust {
 /// Takes back whatever the authority issued to a member, so that other coordinators refuse it too. This blocks.
 pub(super) fn revoke(shared: &Shared, id: &str, reason: &str) -> Result<(), SwarmError> {
     let Some(trust) = &shared.trust else { return Ok(()) };
-    match trust.authority().revoke(id, (!reason.is_empty()).then_some(reason)) {
+    match trust.authority().revoke_member(id, (!reason.is_empty()).then_some(reason)) {
         // Nothing was issued to it: then there is nothing to take back.
         Ok(()) | Err(AuthorityError::Unknown(_)) => Ok(()),
         Err(error) => Err(error.into()),
@@ -141,12 +156,21 @@ pub(super) fn revoke(shared: &Shared, id: &str, reason: &str) -> Result<(), Swar
 impl Shared {
     /// What the holder of a certificate may do, or why it is not let in. A certificate that is not known is looked up once
     /// more: it may have been issued a moment ago, by another process.
-    pub(super) async fn rights(self: &Arc<Self>, peer: &Peer) -> Result<Rights, Refusal> {
+    pub(super) async fn rights(self: &Arc<Self>, peer: &Peer) -> Result<Rights, (Code, String)> {
         let Some(trust) = &self.trust else { return Ok(Rights::all()) };
-        if let Some(found) = trust.look_up(peer) {
-            return found;
+        let mut found = trust.look_up(peer);
+        if found.is_none() {
+            watch::refresh(self).await;
+            found = trust.look_up(peer);
         }
-        watch::refresh(self).await;
-        trust.look_up(peer).unwrap_or(Err(Refusal::OtherAuthority))
+        match found {
+            Some(Ok(rights)) => Ok(rights),
+            Some(Err(refusal)) => Err((Code::Unauthenticated, refusal.to_string())),
+            // It may be in there: a disk that does not answer turns nobody away for good.
+            None if trust.is_failing() => {
+                Err((Code::Store, "the register of the authority cannot be read at present".to_owned()))
+            }
+            None => Err((Code::Unauthenticated, Refusal::OtherAuthority.to_string())),
+        }
     }
 }

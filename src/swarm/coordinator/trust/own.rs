@@ -3,7 +3,7 @@
 use super::super::{Shared, start};
 use super::Trust;
 use crate::security::audit::{Action, Entry};
-use crate::security::{CertificateAuthority, Identity, IssueRequest, KeyRequest, Refusal, Role, now_ms};
+use crate::security::{CertificateAuthority, Identity, IssueRequest, KeyRequest, Role, now_ms};
 use crate::swarm::error::{SwarmCode, SwarmError};
 use crate::swarm::renewal::{self, LIFE_MS, union_of_bundles};
 use serde_json::{Map, Value};
@@ -34,28 +34,29 @@ pub(in crate::swarm::coordinator) fn check(trust: &Trust, identity: &Identity) -
         );
     }
     match trust.look_up(identity.peer()) {
-        Some(Err(refusal @ Refusal::Revoked)) => {
-            Err(SwarmError::new(SwarmCode::Forbidden, format!("identity: {refusal}")))
-        }
-        _ => Ok(()),
+        Some(Ok(_)) => Ok(()),
+        Some(Err(refusal)) => Err(SwarmError::new(SwarmCode::Forbidden, format!("identity: {refusal}"))),
+        // It could not be renewed, and would end.
+        None => invalid(
+            "identity is not in the register of authority: it was issued by another one, which `adopt` takes over"
+                .to_owned(),
+        ),
     }
 }
 
 /// Renews the identity around half of its life, for as long as the coordinator is open.
 pub(in crate::swarm::coordinator) async fn renew(shared: Arc<Shared>) {
     let mut fresh: Option<Identity> = None;
-    let mut failed = false;
+    let mut current = shared.identity();
+    let mut at = renewal::due_at(current.peer(), now_ms(), fastrand::f64());
     loop {
-        let current = shared.identity();
-        let wait = match failed {
-            true => renewal::retry_after(current.peer(), now_ms()),
-            false => renewal::due(current.peer(), now_ms(), fastrand::f64()),
-        };
         tokio::select! {
-            () = tokio::time::sleep(wait) => {}
+            () = renewal::sleep_until(at) => {}
             // The program has put another one in its place.
             () = shared.rotated.notified() => {
-                (fresh, failed) = (None, false);
+                fresh = None;
+                current = shared.identity();
+                at = renewal::due_at(current.peer(), now_ms(), fastrand::f64());
                 continue;
             }
         }
@@ -64,30 +65,34 @@ pub(in crate::swarm::coordinator) async fn renew(shared: Arc<Shared>) {
         }
         let identity = match fresh.take() {
             // It was made before, and could not be kept.
-            Some(identity) if !identity.peer().expired(now_ms()) => identity,
-            _ => match sign(&shared, current).await {
-                Ok(identity) => identity,
-                Err(error) => {
-                    tracing::error!(%error, "the coordinator's identity was not renewed");
-                    failed = true;
-                    continue;
-                }
-            },
+            Some(identity) if !identity.peer().expired(now_ms()) => Ok(identity),
+            _ => sign(&shared, current.clone()).await,
+        };
+        at = renewal::retry_at(current.peer(), now_ms(), fastrand::f64());
+        let identity = match identity {
+            Ok(identity) => identity,
+            Err(error) => {
+                tracing::error!(%error, "the coordinator's identity was not renewed");
+                continue;
+            }
         };
         let listener = shared.config.on_identity.clone();
-        failed = true;
-        match renewal::keep(listener.as_ref(), &identity).await {
-            Err(why) => {
-                tracing::error!(reason = why, "the renewed identity was not kept, so the old one is used on");
-                fresh = Some(identity);
+        if let Err(why) = renewal::keep(listener.as_ref(), &identity).await {
+            tracing::error!(reason = why, "the renewed identity was not kept, so the old one is used on");
+            fresh = Some(identity);
+            continue;
+        }
+        match start::replace(&shared, &identity, &current.peer().serial) {
+            Ok(true) => {
+                tracing::info!(serial = %identity.peer().serial, "the coordinator's identity was renewed");
+                at = renewal::due_at(identity.peer(), now_ms(), fastrand::f64());
+                current = identity;
             }
-            Ok(()) => match start::take_up(&shared, &identity) {
-                Ok(()) => {
-                    tracing::info!(serial = %identity.peer().serial, "the coordinator's identity was renewed");
-                    failed = false;
-                }
-                Err(error) => tracing::error!(%error, "the renewed identity was not taken up"),
-            },
+            // What the program has put in its place counts: it trusts whom the program trusts. `rotated` tells of it.
+            Ok(false) => {
+                tracing::warn!("the identity was rotated while it was renewed; the renewed one is dropped")
+            }
+            Err(error) => tracing::error!(%error, "the renewed identity was not taken up"),
         }
     }
 }
@@ -104,15 +109,17 @@ async fn sign(shared: &Arc<Shared>, current: Identity) -> Result<Identity, Swarm
         let mut detail = Map::new();
         detail.insert("replaces".to_owned(), Value::from(current.peer().serial.as_str()));
         detail.insert("notAfter".to_owned(), Value::from(signed.not_after));
-        let name = current.peer().name.to_string();
-        let object = signed.serial.to_string();
-        shared.audit.record(Entry {
-            actor: name,
+        let entry = Entry {
+            actor: current.peer().name.to_string(),
             action: Action::IdentityRenewed,
-            object,
+            object: signed.serial.to_string(),
             digest: None,
             detail,
-        })?;
+        };
+        if let Err(error) = shared.audit.record(entry) {
+            authority.revoke(signed.serial.as_str(), Some("not audited"))?;
+            return Err(error.into());
+        }
         let ca = union_of_bundles(current.ca(), authority.certificate());
         Ok(key.into_identity(&signed.certificate, &ca)?)
     });

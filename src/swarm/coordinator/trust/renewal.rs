@@ -24,6 +24,7 @@ impl From<AuthorityError> for Refused {
         let code = match &error {
             AuthorityError::Invalid { .. } | AuthorityError::Request(_) => Code::Protocol,
             AuthorityError::Revoked(_) | AuthorityError::Unknown(_) => Code::Unauthenticated,
+            AuthorityError::Renewed(_) => Code::Overloaded,
             AuthorityError::Crypto(_) => Code::Internal,
             _ => Code::Store,
         };
@@ -44,9 +45,9 @@ pub(in crate::swarm::coordinator) fn asked(
     request: u64,
     renew: Renew,
 ) -> Result<(), String> {
-    if shared.trust.is_none() {
+    let Some(trust) = &shared.trust else {
         return Err("Renew, and no renewal was announced".to_owned());
-    }
+    };
     let peer = {
         let mut hub = shared.lock();
         if !hub.serves(generation) {
@@ -54,25 +55,34 @@ pub(in crate::swarm::coordinator) fn asked(
         }
         let Some(session) = hub.sessions.get_mut(&generation) else { return Ok(()) };
         let peer = session.credentials.peer().clone();
-        if is_early(&peer, now_ms()) {
-            let message = "the certificate is too new to be renewed".to_owned();
-            answer(&hub, generation, request, Err(Refused { code: Code::Overloaded, message }));
+        let refused = if is_early(&peer, now_ms()) {
+            Some("the certificate is too new to be renewed")
+        } else if session.credentials.ask() {
+            None
+        } else {
+            Some("another certificate is being signed for this session")
+        };
+        if let Some(message) = refused {
+            let refused = Refused { code: Code::Overloaded, message: message.to_owned() };
+            answer(&hub, generation, request, Err(refused));
             return Ok(());
-        }
-        if !session.credentials.ask() {
-            return Err("Renew while one is being answered".to_owned());
         }
         peer
     };
-    let shared = shared.clone();
-    // Files and a signature: not on the network's thread.
-    tokio::task::spawn_blocking(move || {
-        let _inside = shared.span.enter();
-        let outcome = sign(&shared, &peer, &renew.csr);
-        shared.turn(|hub, _| {
-            let Some(session) = hub.sessions.get_mut(&generation) else { return };
-            session.credentials.offer(outcome.as_ref().ok().map(|(offered, _)| offered.clone()));
-            answer(hub, generation, request, outcome.map(|(_, renewed)| renewed));
+    let (shared, places) = (shared.clone(), trust.signing.clone());
+    tokio::spawn(async move {
+        // Closed by nobody.
+        let Ok(place) = places.acquire_owned().await else { return };
+        // Files and a signature: not on the network's thread.
+        tokio::task::spawn_blocking(move || {
+            let _inside = shared.span.enter();
+            let outcome = sign(&shared, &peer, &renew.csr);
+            drop(place);
+            shared.turn(|hub, _| {
+                let Some(session) = hub.sessions.get_mut(&generation) else { return };
+                session.credentials.offer(outcome.as_ref().ok().map(|(offered, _)| offered.clone()));
+                answer(hub, generation, request, outcome.map(|(_, renewed)| renewed));
+            });
         });
     });
     Ok(())
@@ -125,17 +135,14 @@ fn sign(shared: &Shared, peer: &Peer, csr: &[u8]) -> Result<(Peer, Renewed), Ref
     Ok((offered, renewed))
 }
 
-/// An agent has kept its new certificate. An error breaks the protocol.
-pub(in crate::swarm::coordinator) fn kept(
-    shared: &Shared,
-    generation: Generation,
-    kept: &RenewalKept,
-) -> Result<(), String> {
+/// An agent has kept its new certificate.
+pub(in crate::swarm::coordinator) fn kept(shared: &Shared, generation: Generation, kept: &RenewalKept) {
     let mut hub = shared.lock();
-    let Some(session) = hub.sessions.get_mut(&generation) else { return Ok(()) };
-    if !session.credentials.kept(&kept.serial, now_ms()) {
-        return Err("RenewalKept of a certificate that was not offered".to_owned());
+    let Some(session) = hub.sessions.get_mut(&generation) else { return };
+    if session.credentials.kept(&kept.serial, now_ms()) {
+        tracing::info!(agent = %session.agent, serial = kept.serial, "identity renewed");
+    } else {
+        // It was offered on another connection, or to somebody else. The session stays what it was.
+        tracing::debug!(agent = %session.agent, "a certificate was kept that was not offered here");
     }
-    tracing::info!(agent = %session.agent, serial = kept.serial, "identity renewed");
-    Ok(())
 }

@@ -4,65 +4,90 @@ use super::super::Shared;
 use super::super::hub::Life;
 use crate::security::now_ms;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
-/// Between two looks at the register: a revocation is in force within a second, whoever made it.
-const REGISTER: Duration = Duration::from_millis(250);
+/// Between two looks: a revocation is in force within a second, whoever made it.
+const LOOK: Duration = Duration::from_millis(250);
 
-/// Looks for as long as the coordinator is open.
+/// How long a look at the register may take before it counts as failing.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Looks at the register for as long as the coordinator is open.
 pub(in crate::swarm::coordinator) async fn watch(shared: Arc<Shared>) {
-    let mut ticks = interval(REGISTER);
+    let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
+    while shared.lock().life != Life::Closed {
         ticks.tick().await;
-        if shared.lock().life == Life::Closed {
-            return;
-        }
         refresh(&shared).await;
+    }
+}
+
+/// Ends sessions for as long as the coordinator is open. Not in one loop with the above: a disk that hangs lengthens no
+/// certificate.
+pub(in crate::swarm::coordinator) async fn expire(shared: Arc<Shared>) {
+    let mut ticks = interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while shared.lock().life != Life::Closed {
+        ticks.tick().await;
         end_sessions(&shared);
     }
 }
 
 /// Reads the register where it has changed, and refuses what was taken back, at handshakes too.
 pub(super) async fn refresh(shared: &Arc<Shared>) {
-    if shared.trust.is_none() {
-        return;
-    }
-    let reading = {
+    let Some(trust) = &shared.trust else { return };
+    let was_failing = trust.is_failing();
+    let reading = async {
+        // Closed by nobody.
+        let Ok(turn) = trust.reading.clone().acquire_owned().await else { return };
         let shared = shared.clone();
-        tokio::task::spawn_blocking(move || {
-            let trust = shared.trust.as_ref()?;
-            let was_failing = trust.is_failing();
-            match trust.refresh() {
-                Ok(false) => {}
-                Ok(true) => shared.admission.revocations.replace_serials(trust.revoked()),
-                Err(error) if was_failing => tracing::debug!(%error, "the register still cannot be read"),
-                Err(error) => {
-                    let _inside = shared.span.enter();
-                    tracing::error!(%error, "the register of the authority cannot be read: what was known of it still counts");
-                }
-            }
-            Some(())
-        })
+        let read = tokio::task::spawn_blocking(move || {
+            // Given back when it is read, also when nobody waits for that any more.
+            let _turn = turn;
+            let _inside = shared.span.enter();
+            read(&shared, was_failing);
+        });
+        // A panic there was reported where it happened.
+        drop(read.await);
     };
-    // A panic there was reported where it happened.
-    drop(reading.await);
+    if timeout(PATIENCE, reading).await.is_err() {
+        trust.failing.store(true, Ordering::Relaxed);
+        if !was_failing {
+            let seconds = PATIENCE.as_secs();
+            tracing::error!(
+                seconds,
+                "the register of the authority does not come: what was known of it still counts"
+            );
+        }
+    }
+}
+
+fn read(shared: &Shared, was_failing: bool) {
+    let Some(trust) = &shared.trust else { return };
+    let revocations = &shared.admission.revocations;
+    match trust.refresh(|revoked| revocations.replace_serials(revoked)) {
+        Ok(()) if was_failing => tracing::info!("the register of the authority is read again"),
+        Ok(()) => {}
+        Err(error) if was_failing => tracing::debug!(%error, "the register still cannot be read"),
+        Err(error) => {
+            tracing::error!(%error, "the register of the authority cannot be read: what was known of it still counts");
+        }
+    }
 }
 
 /// Closes the connection of whoever is not to be served any more.
-fn end_sessions(shared: &Arc<Shared>) {
+fn end_sessions(shared: &Shared) {
     let now = now_ms();
     let over = {
         let hub = shared.lock();
-        hub.sessions
-            .iter()
-            .filter_map(|(&generation, session)| {
-                let over = || session.credentials.over(&shared.admission.revocations, now);
-                // One that was told already is on its way out.
-                session.revoked.is_none().then(over)?.map(|why| (generation, why))
-            })
-            .collect::<Vec<_>>()
+        let over = hub.sessions.iter().filter_map(|(&generation, session)| {
+            let over = || session.credentials.over(&shared.admission.revocations, now);
+            // One that was told already is on its way out.
+            session.revoked.is_none().then(over)?.map(|why| (generation, why))
+        });
+        over.collect::<Vec<_>>()
     };
     if over.is_empty() {
         return;
