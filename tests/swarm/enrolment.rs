@@ -263,6 +263,7 @@ fn nobody_is_given_a_token_that_could_not_be_believed() {
     let both = format!("{}{}", old.certificate(), new.certificate());
     let of_old = old.issue(&IssueRequest::new("boss", Role::Coordinator)).unwrap().identity;
     let of_old = Identity::parse(of_old.certificate(), of_old.private_key(), &both).unwrap();
+    new.adopt(&old).unwrap();
     let (coordinator, _told) = start(CoordinatorConfig { identity: Some(of_old), ..config(&new) });
     let error = make_token(&coordinator, 1, Grants::default()).unwrap_err();
     assert!(error.code == SwarmCode::Forbidden && error.message.contains("rotateIdentity"), "{error}");
