@@ -8,7 +8,8 @@ use std::sync::LazyLock;
 
 static TARGET: LazyLock<fn(&[u8])> = LazyLock::new(|| {
     let wanted = std::env::var("FUZZ_TARGET").expect("FUZZ_TARGET names a target");
-    targets::find(&wanted).unwrap_or_else(|| panic!("no target {wanted}; there are {:?}", targets::names_of_targets()))
+    targets::find(&wanted)
+        .unwrap_or_else(|| panic!("no target {wanted}; there are {:?}", targets::names_of_targets()))
 });
 
 fuzz_target!(|data: &[u8]| TARGET(data));

@@ -4,6 +4,7 @@
 //! libFuzzer drives these in fuzz/, and tests/swarm/corpus.rs replays what it kept.
 
 use bytes::{Bytes, BytesMut};
+use midstreamer::protocol::enrolment;
 use midstreamer::protocol::frame::{Decoder, Frame, HANDSHAKE_FRAME_BYTES, LANE_FRAME_BYTES, encode};
 use midstreamer::protocol::messages::*;
 use midstreamer::protocol::session::{
@@ -11,8 +12,9 @@ use midstreamer::protocol::session::{
 };
 use midstreamer::protocol::value::{MAX_DEPTH, Node, Value};
 use midstreamer::search::library::file;
+use midstreamer::security::keyring::{Keyring, Kind, header};
 use midstreamer::security::{
-    AuthorityOptions, CertificateAuthority, Grants, Identity, PeerName, Role, SignRequest, peer_of,
+    AuthorityOptions, CertificateAuthority, Grants, Identity, JoinToken, PeerName, Role, SignRequest, peer_of,
 };
 use midstreamer::store;
 use std::cell::RefCell;
@@ -24,6 +26,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("authorities", authorities),
     ("certificates", certificates),
+    ("enrolments", enrolments),
+    ("envelopes", envelopes),
+    ("exports", exports),
     ("frames", frames),
     ("greetings", greetings),
     ("identities", identities),
@@ -33,6 +38,8 @@ pub(crate) const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("records", records),
     ("registers", registers),
     ("requests", requests),
+    ("rings", rings),
+    ("tokens", tokens),
     ("values", values),
     ("welcomes", welcomes),
 ];
@@ -117,6 +124,8 @@ fn read_message(frame: &Frame) {
         FrameKind::Renew => comes_back::<Renew>(frame),
         FrameKind::Renewed => comes_back::<Renewed>(frame),
         FrameKind::RenewalKept => comes_back::<RenewalKept>(frame),
+        FrameKind::Enrol => comes_back::<Enrol>(frame),
+        FrameKind::Enrolled => comes_back::<Enrolled>(frame),
         // One that this does not know yet is a target that is missing: a test goes through all kinds.
         other => panic!("{other} is not read here"),
     }
@@ -329,6 +338,63 @@ fn open_with(name: &str, data: &[u8]) {
         match before {
             Some(before) => write_private(&path, &before),
             None => fs::remove_file(&path).expect("it was written above"),
+        }
+    });
+}
+
+/// What is said on the endpoint for enrolment, by either side.
+fn enrolments(data: &[u8]) {
+    let stream = Bytes::copy_from_slice(data);
+    for error in
+        [enrolment::question(stream.clone()).err(), enrolment::answer(stream).err()].into_iter().flatten()
+    {
+        assert!(!error.to_string().is_empty());
+    }
+}
+
+/// Join tokens.
+fn tokens(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match text.parse::<JoinToken>() {
+        Ok(token) => {
+            assert_eq!(token.to_text().as_str(), text, "there is one spelling of a token");
+            assert!(!format!("{token:?}").contains(text.rsplit('.').next().expect("a token has dots")));
+        }
+        Err(error) => assert!(error.to_string().len() < 128, "{error}"),
+    }
+}
+
+thread_local! {
+    static KEYRING: (Keyring, Scratch) = {
+        let scratch = Scratch::new();
+        (Keyring::open(&scratch.file("keyring"), None).expect("a keyring can be made there"), scratch)
+    };
+}
+
+/// Sealed bytes: the header is read, and nothing opens that was not sealed with the key.
+fn envelopes(data: &[u8]) {
+    let read = header(data).is_ok();
+    KEYRING.with(|(keyring, _)| {
+        for kind in [Kind::Bytes, Kind::Series] {
+            assert!(keyring.open_sealed(kind, data, "fuzz").is_err());
+        }
+        assert!(read || keyring.reseal(data, "fuzz").is_err());
+    });
+}
+
+/// Exported keys: none opens with a passphrase that it was not exported under.
+fn exports(data: &[u8]) {
+    KEYRING.with(|(keyring, _)| assert!(keyring.install(data, b"fuzz").is_err()));
+}
+
+/// The file of a keyring.
+fn rings(data: &[u8]) {
+    DIRECTORY.with(|directory| {
+        let mut directory = directory.borrow_mut();
+        let path = directory.get_or_insert_with(Scratch::new).file("ring");
+        write_private(&path, data);
+        if let Ok(keyring) = Keyring::open(&path, None) {
+            assert!(keyring.current().is_ok() && keyring.keys().is_ok_and(|keys| !keys.is_empty()));
         }
     });
 }

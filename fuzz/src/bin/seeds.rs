@@ -3,13 +3,13 @@
 use bytes::{Bytes, BytesMut};
 use midstreamer::kernels::dtw::Metric;
 use midstreamer::kernels::normalize::Normalize;
+use midstreamer::protocol::enrolment;
 use midstreamer::protocol::frame::encode_message;
 use midstreamer::protocol::messages::*;
 use midstreamer::protocol::session::{Dialing, Registration, VERSIONS};
 use midstreamer::search::library::file::{self, Saved};
-use midstreamer::security::{
-    AuthorityOptions, CertificateAuthority, Grants, IssueRequest, KeyRequest, Role,
-};
+use midstreamer::security::keyring::{Keyring, Kind};
+use midstreamer::security::{AuthorityOptions, CertificateAuthority, Grants, IssueRequest, KeyRequest, Role};
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,12 @@ impl Seeds {
     }
 
     /// As a frame, as a message, and as the target that takes frames of this kind.
-    fn message(&self, kind: FrameKind, header: &impl prost::Message, payload: &[u8]) -> Result<(), Box<dyn Error>> {
+    fn message(
+        &self,
+        kind: FrameKind,
+        header: &impl prost::Message,
+        payload: &[u8],
+    ) -> Result<(), Box<dyn Error>> {
         let mut out = BytesMut::new();
         encode_message(kind, 1, header, payload, &mut out)?;
         let name = kind.to_string();
@@ -54,7 +59,8 @@ fn messages(seeds: &Seeds) -> Result<(), Box<dyn Error>> {
     seeds.message(FrameKind::Refuse, &Refuse { code: 5, message: "why".into() }, &[])?;
     seeds.message(FrameKind::Resume, &Resume { resume: vec![held; 3], more: true }, &[])?;
     seeds.message(FrameKind::Offer, &Offer { kinds: vec!["a".into()], slots: 3 }, &[])?;
-    let assign = Assign { task, epoch, attempt, kind: "dtw".into(), key: Some("k".into()), ..Assign::default() };
+    let assign =
+        Assign { task, epoch, attempt, kind: "dtw".into(), key: Some("k".into()), ..Assign::default() };
     seeds.message(FrameKind::Assign, &assign, &[1; 40])?;
     let error = TaskError { task, epoch, attempt, reason: 1, message: "why".into(), ..TaskError::default() };
     seeds.message(FrameKind::TaskError, &error, &[])?;
@@ -88,6 +94,17 @@ fn identities(seeds: &Seeds, scratch: &Path) -> Result<(), Box<dyn Error>> {
         seeds.write("names", role.as_str(), identity.peer().name.to_string().as_bytes())?;
         seeds.write("requests", role.as_str(), KeyRequest::new()?.csr_der())?;
     }
+    let text =
+        "NTS1.".to_owned() + &"ab".repeat(32) + ".127.0.0.1:4433." + &"cd".repeat(8) + "." + &"ef".repeat(16);
+    seeds.write("tokens", "plain", text.as_bytes())?;
+    let keyring = Keyring::open(&scratch.join("keyring"), None)?;
+    seeds.write("rings", "plain", &fs::read(scratch.join("keyring"))?)?;
+    for (name, kind) in [("bytes", Kind::Bytes), ("series", Kind::Series)] {
+        seeds.write("envelopes", name, &keyring.seal(kind, &[0; 16], "fuzz")?)?;
+    }
+    let mut out = BytesMut::new();
+    enrolment::grant("-----BEGIN CERTIFICATE-----", "-----BEGIN CERTIFICATE-----", &mut out)?;
+    seeds.write("enrolments", "granted", &out)?;
     authority.revoke("one", Some("test"))?;
     seeds.write("authorities", "plain", &fs::read(scratch.join("authority.json"))?)?;
     seeds.write("registers", "revoked", &fs::read(scratch.join("register.json"))?)?;
@@ -119,7 +136,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     // Rows of the store by hand: a queued task, and a finished one.
     seeds.write("records", "queued", b"\x0a\x03dtw\x10\x05\x40\x03\x50\x07\x72\x02\x08\x09")?;
-    seeds.write("records", "completed", b"\x0a\x03dtw\x82\x01\x0c\x08\x09\x12\x08\x0a\x01a\x12\x01x\x18\x01")?;
+    seeds.write(
+        "records",
+        "completed",
+        b"\x0a\x03dtw\x82\x01\x0c\x08\x09\x12\x08\x0a\x01a\x12\x01x\x18\x01",
+    )?;
     // Values as in docs/protocol.md: undefined, JSON alone, and JSON with two arrays of eight bytes each.
     seeds.write("values", "undefined", &[0; 8])?;
     seeds.write("values", "json", &value(br#"{"a":[1,"x",null,true,{"b":-1e3}]}"#, &[]))?;

@@ -96,6 +96,10 @@ pub(crate) struct Stream {
 impl Stream {
     pub(crate) async fn open(connection: &Connection) -> Self {
         let (send, receive) = connection.open_bi().await.unwrap();
+        Self::of(send, receive)
+    }
+
+    pub(crate) fn of(send: SendStream, receive: RecvStream) -> Self {
         Self { send, receive, arrived: BytesMut::new() }
     }
 
