@@ -22,8 +22,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Reads bytes from outside.
+pub(crate) type Target = fn(&[u8]);
+
 /// By name, as in `npm run fuzz -- NAME` and fuzz/corpus/NAME.
-pub(crate) const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("authorities", authorities),
     ("certificates", certificates),
     ("enrolments", enrolments),
