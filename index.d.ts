@@ -1165,8 +1165,8 @@ export class Coordinator {
    * @param options `ttlMs`: how long it is good for, 1 to a year, default an hour. `uses`: for how many identities, 1 to
    * 100,000, default 1. `grants`: what those may do, default everything of an agent
    * @throws (rejects) MidstreamerError INVALID_ARGUMENT; FORBIDDEN without `authority` or `enrollListen`, or while the
-   * coordinator's own identity is not one of that authority; OVERLOADED when 1,000 tokens could still be used; STORE when it
-   * could not be kept; CLOSED
+   * coordinator's own identity is not one of that authority; OVERLOADED when 1,000 tokens could still be used; EXPIRED when
+   * the authority itself has ended; STORE when it could not be kept; CLOSED
    *
    * @example
    * const token = await coordinator.createJoinToken({ ttlMs: 600_000, grants: { kinds: ['backtest'] } })

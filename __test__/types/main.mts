@@ -54,6 +54,9 @@ export async function swarm(): Promise<void> {
   const setup: CoordinatorOptions = { listen: '127.0.0.1:0', agentTimeoutMs: 500, onLog: ({ level, fields }) => void [level, fields['a']] }
   const coordinator: Coordinator = await Coordinator.start(setup)
   const handlers = { double: (x: number) => 2 * x, slow: async (_: unknown, { signal, fence, deadline, progress }: TaskContext) => { progress(0.5); return [signal.aborted, fence, deadline] } }
+  const token: string = await coordinator.createJoinToken({ ttlMs: 1000, uses: 2, grants: { kinds: ['dtw'] } })
+  const joined: Identity = await Agent.enroll({ address: coordinator.enrollAddress ?? '', token, agentId: 'a' })
+  void joined
   const how: AgentOptions = { address: [coordinator.address], identity: await coordinator.developmentIdentity('a'), type: 'my-own', handlers }
   const agent: Agent = await Agent.connect(how)
   const task: TaskRequest = { kind: 'double', payload: { series: new Float64Array(2) }, priority: 9, requires: ['gpu'], idempotencyKey: 'k' }

@@ -250,9 +250,15 @@ mod tests {
 
     #[test]
     fn a_token_is_one_word_that_comes_back() {
-        for address in
-            ["127.0.0.1:7443", "[::1]:7443", "[2001:db8::5]:1", "coordinator-1.example.org:65535", "host:80"]
-        {
+        for address in [
+            "0.0.0.0:7443",
+            "[::]:7443",
+            "127.0.0.1:7443",
+            "[::1]:7443",
+            "[2001:db8::5]:1",
+            "coordinator-1.example.org:65535",
+            "host:80",
+        ] {
             let token = token(address);
             assert_eq!(token.address(), address);
             let text = token.to_text();

@@ -7,7 +7,7 @@ mod races;
 
 use crate::live::{PATIENCE, close, close_agent, connect, echo, start, submit, task};
 use midstreamer::security::{
-    AuthorityOptions, CertificateAuthority, Grants, Identity, IssueRequest, JoinToken, Role,
+    AuthorityOptions, CertificateAuthority, Grants, Identity, IssueRequest, JoinToken, Role, TokenRequest,
 };
 use midstreamer::swarm::coordinator::CoordinatorConfig;
 use midstreamer::swarm::enrolment::{EnrolConfig, enrol};
@@ -238,6 +238,24 @@ fn the_endpoint_follows_the_coordinators_identity() {
     close(&coordinator);
 }
 
+/// As many as there may be, and what a program learns that makes one after the other.
+#[test]
+fn there_are_only_so_many_tokens() {
+    let authority = authority();
+    let coordinator = open(&authority);
+    let grants = Grants::default();
+    let request = TokenRequest { address: "h:1", ttl_ms: HOUR_MS, uses: 1, grants: &grants };
+    for _ in 0..999 {
+        authority.create_token(&request).unwrap();
+    }
+    let last = token(&coordinator, 1);
+    let error = make_token(&coordinator, 1, Grants::default()).unwrap_err();
+    assert_eq!(error.code, SwarmCode::Overloaded, "{error}");
+    join(&last, "agent-1").unwrap();
+    token(&coordinator, 1);
+    close(&coordinator);
+}
+
 /// While a root is replaced: the coordinator is still of the old one, its authority is the new one.
 #[test]
 fn nobody_is_given_a_token_that_could_not_be_believed() {
@@ -245,6 +263,7 @@ fn nobody_is_given_a_token_that_could_not_be_believed() {
     let both = format!("{}{}", old.certificate(), new.certificate());
     let of_old = old.issue(&IssueRequest::new("boss", Role::Coordinator)).unwrap().identity;
     let of_old = Identity::parse(of_old.certificate(), of_old.private_key(), &both).unwrap();
+    new.adopt(&old).unwrap();
     let (coordinator, _told) = start(CoordinatorConfig { identity: Some(of_old), ..config(&new) });
     let error = make_token(&coordinator, 1, Grants::default()).unwrap_err();
     assert!(error.code == SwarmCode::Forbidden && error.message.contains("rotateIdentity"), "{error}");

@@ -122,6 +122,7 @@ fn frames() -> Vec<Vec<u8>> {
     let code = Some("E1".to_owned());
     let error =
         TaskError { task, epoch, attempt, reason: 1, message: message(), code, retryable: true, run_ms: 5 };
+    let renewed = Renewed { certificate: "pem".into(), ca: "pem".into(), code: 5, message: message() };
     let publish = Publish { topic: topic(), from: "a".into(), content: 2, message_id: 3 };
     vec![
         framed(FrameKind::Hello, &hello, &[]),
@@ -139,6 +140,9 @@ fn frames() -> Vec<Vec<u8>> {
         framed(FrameKind::Unsubscribe, &Unsubscribe { topic: topic() }, &[]),
         framed(FrameKind::Goodbye, &Goodbye { code: 7, message: message() }, &[]),
         framed(FrameKind::GoodbyeAck, &GoodbyeAck {}, &[]),
+        framed(FrameKind::Renew, &Renew { csr: vec![0x30; 200].into() }, &[]),
+        framed(FrameKind::Renewed, &renewed, &[]),
+        framed(FrameKind::RenewalKept, &RenewalKept { serial: "4f00".into() }, &[]),
         framed(FrameKind::LaneOpen, &LaneOpen { lane: 1 }, &[]),
         framed(FrameKind::Assign, &assign, &[1; 40]),
         framed(FrameKind::Complete, &Complete { task, epoch, attempt, run_ms: 12 }, &[2; 40]),
@@ -186,6 +190,9 @@ fn read_message(frame: &Frame) {
         FrameKind::Unsubscribe => message_comes_back::<Unsubscribe>(frame),
         FrameKind::Goodbye => message_comes_back::<Goodbye>(frame),
         FrameKind::GoodbyeAck => message_comes_back::<GoodbyeAck>(frame),
+        FrameKind::Renew => message_comes_back::<Renew>(frame),
+        FrameKind::Renewed => message_comes_back::<Renewed>(frame),
+        FrameKind::RenewalKept => message_comes_back::<RenewalKept>(frame),
         FrameKind::LaneOpen => message_comes_back::<LaneOpen>(frame),
         FrameKind::Assign => message_comes_back::<Assign>(frame),
         FrameKind::Complete => message_comes_back::<Complete>(frame),

@@ -199,8 +199,9 @@ fn record_for_ever(folder: &str) {
         log.record(entry(Action::Revoked, "a")).unwrap();
         let Anchor { seq, head } = log.head();
         let head: String = head.iter().map(|byte| format!("{byte:02x}")).collect();
-        writeln!(std::io::stdout(), "durable {seq} {head}").unwrap();
-        std::io::stdout().flush().unwrap();
+        let mut out = std::io::stdout();
+        writeln!(out, "durable {seq} {head}").unwrap();
+        out.flush().unwrap();
     }
 }
 

@@ -29,7 +29,11 @@ fn runtime() -> Runtime {
 
 /// Runs a stranger; one that takes too long is a failed test.
 fn run<T>(stranger: impl Future<Output = T>) -> T {
-    runtime().block_on(async { timeout(PATIENCE, stranger).await.expect("a stranger waits in vain") })
+    run_for(PATIENCE, stranger)
+}
+
+fn run_for<T>(patience: Duration, stranger: impl Future<Output = T>) -> T {
+    runtime().block_on(async { timeout(patience, stranger).await.expect("a stranger waits in vain") })
 }
 
 fn pin(coordinator: &Coordinator) -> [u8; 32] {
@@ -155,8 +159,8 @@ fn who_fails_too_often_has_to_wait() {
     let other = open(&authority());
     let bad = question(&token(&other, 1), "agent-1", KeyRequest::new().unwrap().csr_der());
     close(&other);
-    let mut refusals = 0;
-    let turned_away = run(async {
+    let (mut refusals, begin) = (0, Instant::now());
+    let turned_away = run_for(6 * PATIENCE, async {
         loop {
             let (_endpoint, connection) = match dial(&coordinator, pin).await {
                 Ok(dialled) => dialled,
@@ -174,7 +178,8 @@ fn who_fails_too_often_has_to_wait() {
     let ConnectionError::ConnectionClosed(closed) = &turned_away else { panic!("{turned_away:?}") };
     assert_eq!(closed.error_code, quinn::TransportErrorCode::CONNECTION_REFUSED);
     // Twenty at once, and one more every three seconds.
-    assert!((20..30).contains(&refusals), "{refusals}");
+    let forgiven = begin.elapsed().as_secs() / 3;
+    assert!((20..=21 + forgiven).contains(&refusals), "{refusals}, {forgiven} forgiven");
     assert_eq!((counted(&coordinator, "bad_token"), counted(&coordinator, "limited")), (refusals, 1));
     close(&coordinator);
 }
