@@ -30,7 +30,12 @@ const MAX_CONNECTIONS: usize = 16;
 
 /// Lets agents in, as long as the endpoint is open.
 pub(super) async fn accept(endpoint: quinn::Endpoint, shared: Arc<Shared>) {
-    let gate = Arc::new(Gate { door: Mutex::new(Door::new()), freed: Notify::new(), shared });
+    let gate = Arc::new(Gate {
+        door: Mutex::new(Door::new()),
+        freed: Notify::new(),
+        turn: tokio::sync::Mutex::new(()),
+        shared,
+    });
     let attendance = Attendance::default();
     loop {
         let has_line = gate.lock().has_line();
@@ -64,6 +69,8 @@ struct Gate {
     door: Mutex<Door<Incoming>>,
     /// A place is free.
     freed: Notify,
+    /// Handshakes begin one after the other.
+    turn: tokio::sync::Mutex<()>,
     shared: Arc<Shared>,
 }
 
@@ -111,7 +118,16 @@ impl Gate {
         let from = incoming.remote_address();
         let entering = async move {
             let shared = held.gate.shared.clone();
-            let connection = match timeout(TLS, incoming).await {
+            let computed = async {
+                let turn = held.gate.turn.lock().await;
+                let connecting = incoming.accept();
+                // The sockets are looked at in between: a burst of handshakes would otherwise hold up every task by the time
+                // that all of them take.
+                tokio::task::yield_now().await;
+                drop(turn);
+                connecting?.await
+            };
+            let connection = match timeout(TLS, computed).await {
                 Ok(Ok(connection)) => connection,
                 Ok(Err(error)) => {
                     held.end(if is_proof(&error) { End::Refused } else { End::Failed });
