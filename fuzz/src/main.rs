@@ -6,7 +6,7 @@ mod targets;
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 
-static TARGET: LazyLock<fn(&[u8])> = LazyLock::new(|| {
+static TARGET: LazyLock<targets::Target> = LazyLock::new(|| {
     let wanted = std::env::var("FUZZ_TARGET").expect("FUZZ_TARGET names a target");
     targets::find(&wanted)
         .unwrap_or_else(|| panic!("no target {wanted}; there are {:?}", targets::names_of_targets()))

@@ -22,7 +22,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Reads bytes from outside.
+/// What is done with one input; it panics when the input makes a parser fail.
 pub(crate) type Target = fn(&[u8]);
 
 /// By name, as in `npm run fuzz -- NAME` and fuzz/corpus/NAME.
@@ -48,7 +48,7 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
 ];
 
 /// The target of this name.
-pub(crate) fn find(name: &str) -> Option<fn(&[u8])> {
+pub(crate) fn find(name: &str) -> Option<Target> {
     TARGETS.iter().find(|(found, _)| *found == name).map(|(_, target)| *target)
 }
 
