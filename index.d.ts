@@ -779,7 +779,8 @@ export class CertificateAuthority {
    * certificate is in the register for good.
    *
    * @param request `id`: 1 to 128 characters of A-Z, a-z, 0-9, '.', '-' and '_'; the same id may be issued again, as
-   * for a renewal. `hosts`: DNS names and IP addresses to put in as well; members of a swarm do not look at them.
+   * for a renewal. `hosts`: DNS names and IP addresses to put in as well; members of a swarm do not look at them, and a
+   * renewal does not repeat them.
    * `validMs`: an integer >= 1, default 90 days, and never beyond the authority's own end. `grants`: default everything
    * @throws (rejects) MidstreamerError INVALID_ARGUMENT, EXPIRED when the authority itself has ended, FORBIDDEN,
    * CORRUPT, STORE
@@ -787,8 +788,8 @@ export class CertificateAuthority {
   issue(request: { id: string; role: Role; hosts?: string[]; validMs?: number; grants?: Grants }): Promise<IssuedIdentity>
 
   /**
-   * Takes back one certificate by its serial number, or all certificates of a member by its id; those that the member is
-   * issued later are not concerned. Coordinators that were given this authority, in whatever process, drop the member within
+   * Takes back one certificate by its serial number, with those that it was renewed into, or all certificates of a member by
+   * its id; those that the member is issued later are not concerned. Coordinators that were given this authority, in whatever process, drop the member within
    * a second and refuse it; `Coordinator.revoke` refuses an id for ever. What is revoked already keeps its time and its
    * reason.
    *
@@ -800,7 +801,10 @@ export class CertificateAuthority {
   /** What was taken back, in order of issue. */
   revoked(): Promise<RevokedCertificate[]>
 
-  /** What was issued, in order, also by other processes. Certificates that ended more than 400 days ago are forgotten. */
+  /**
+   * What was issued, in order, also by other processes. Forgotten are certificates that ended more than 400 days ago, and
+   * those that were followed by another and not revoked, a day after their end.
+   */
   list(): Promise<IssuedCertificate[]>
 
   /**

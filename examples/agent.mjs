@@ -1,17 +1,18 @@
 /**
  * An agent: a process that runs what a coordinator gives it. Start as many as you like, on as many machines.
  *
- *   node examples/agent.mjs --address coordinator.example:4433 --identity /etc/midstreamer/identity
+ *   node examples/agent.mjs --address coordinator.example:4433 --identity /etc/midstreamer/identity --state /var/lib/midstreamer
  *
- * Instead of the two options the environment may say MIDSTREAMER_ADDRESS (several, separated by commas, are tried in turn)
- * and MIDSTREAMER_IDENTITY. The identity is a directory with certificate.pem, private-key.pem and ca.pem, issued by the
- * swarm's authority: see docs/deployment.md. SIGTERM or SIGINT: it takes nothing new, finishes what it has, and ends.
+ * Instead of the options the environment may say MIDSTREAMER_ADDRESS (several, separated by commas, are tried in turn),
+ * MIDSTREAMER_IDENTITY and STATE_DIRECTORY. The identity is a directory with certificate.pem, private-key.pem and ca.pem,
+ * issued by the swarm's authority: see docs/deployment.md. In the state directory it keeps what a coordinator renews it to,
+ * and begins with that when it is started again. SIGTERM or SIGINT: it takes nothing new, finishes what it has, and ends.
  */
 import { setImmediate } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { Agent } from '@neural-trader/midstreamer'
 import { backtest } from './swarm/crossover.mjs'
-import { readIdentity } from './swarm/identity-files.mjs'
+import { readIdentity, readRenewed, writeRenewed } from './swarm/identity-files.mjs'
 
 const DRAIN_MS = 20_000 // below the time that systemd waits before it kills
 
@@ -23,6 +24,7 @@ const { values: options } = parseArgs({
   options: {
     address: { type: 'string', default: process.env.MIDSTREAMER_ADDRESS },
     identity: { type: 'string', default: process.env.MIDSTREAMER_IDENTITY },
+    state: { type: 'string', default: process.env.STATE_DIRECTORY },
   },
 })
 if (!options.address || !options.identity) {
@@ -58,7 +60,8 @@ async function connect() {
   try {
     return await Agent.connect({
       address: options.address.split(','),
-      identity: readIdentity(options.identity),
+      identity: (options.state && readRenewed(options.state)) || readIdentity(options.identity),
+      onIdentity: options.state ? async (identity) => writeRenewed(options.state, identity) : undefined,
       type: 'worker',
       capabilities: [process.platform],
       metadata: { pid: String(process.pid) },

@@ -6,14 +6,15 @@
  *   node examples/coordinator.mjs
  *   node examples/coordinator.mjs --development
  *
- * With a certificate authority in a directory, as in production; with --development the coordinator makes one that is
- * gone with it. TLS is mutual either way. The results are compared with the same computation in this process.
+ * With a certificate authority in a directory, and agents that join with a token and are renewed, as in production; with
+ * --development the coordinator makes an authority that is gone with it. TLS is mutual either way. The results are compared
+ * with the same computation in this process, and in the end the audit log is verified.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { isDeepStrictEqual, parseArgs } from 'node:util'
-import { CertificateAuthority, Coordinator, dtwNearest } from '@neural-trader/midstreamer'
+import { Agent, CertificateAuthority, Coordinator, dtwNearest, verifyAuditLog } from '@neural-trader/midstreamer'
 import { loadBars, slidingWindows } from './similar-days/market.mjs'
 import { bold, dim, percent } from './similar-days/terminal.mjs'
 import { startAgents } from './swarm/agents.mjs'
@@ -30,23 +31,28 @@ const { values: options } = parseArgs({ options: { development: { type: 'boolean
 const { dates, close } = loadBars()
 const heading = (text) => console.log(`\n${bold(text)}\n`)
 
-// In production these two are on different machines: the authority's key is needed to issue, not to run.
 const directory = mkdtempSync(join(tmpdir(), 'midstreamer-'))
 const [authorityDirectory, dataDir] = [join(directory, 'authority'), join(directory, 'data')]
 let coordinator, stopAgents
 try {
   // ------------------------------------------------------------------------------------------- who is who
   heading('Coordinator and agents')
-  const authority = options.development ? null : await CertificateAuthority.open(authorityDirectory, { name: 'example' })
+  const authority = options.development ? undefined : await CertificateAuthority.open(authorityDirectory, { name: 'example' })
   coordinator = await Coordinator.start({
-    identity: await authority?.issue({ id: 'coordinator', role: 'coordinator' }),
+    authority,
+    enrollListen: authority && '127.0.0.1:0',
     dataDir, // what is accepted survives this process
     http: '127.0.0.1:0',
     onLog: ({ level, message, fields }) => {
       if (level === 'warn' || level === 'error') console.log(dim(`  log: ${level}: ${message} ${JSON.stringify(fields)}`))
     },
   })
-  const identityOf = (id) => authority?.issue({ id, role: 'agent' }) ?? coordinator.developmentIdentity(id)
+  // What they may do stands in the authority's register, not in what they say of themselves.
+  const grants = { kinds: ['backtest.crossover', 'dtw.nearest'] }
+  const token = authority && (await coordinator.createJoinToken({ uses: AGENTS.length, ttlMs: 60_000, grants }))
+  // On the new machine, in production; its private key is made there.
+  const identityOf = (id) =>
+    token ? Agent.enroll({ address: coordinator.enrollAddress, token, agentId: id }) : coordinator.developmentIdentity(id)
   const identities = []
   for (const id of AGENTS) identities.push(writeIdentity(join(directory, id), await identityOf(id)))
   console.log(`  ${coordinator.id}: listens on ${coordinator.address} (UDP), process ${process.pid}`)
@@ -111,6 +117,13 @@ try {
   heading('The end')
   await coordinator.drain({ timeoutMs: 10_000 })
   console.log(`  ${coordinator.id}: nothing is queued or running`)
+  await stopAgents()
+  // In production the anchor is kept on another machine: then nobody here can cut the log off unnoticed.
+  const { path, publicKey, anchor } = coordinator.auditLog()
+  await coordinator.close()
+  const { ok, entries } = await verifyAuditLog(path, { publicKey, anchor })
+  if (!ok) throw new Error('the audit log is not what was written')
+  console.log(`  audit log: ${entries} entries, chained and signed, and none is missing`)
 } finally {
   await stopAgents?.()
   await coordinator?.close()

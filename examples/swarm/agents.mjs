@@ -1,6 +1,7 @@
 /** Agents as child processes, for examples that run on one machine. On several, systemd starts them: docs/deployment.md. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
@@ -16,7 +17,7 @@ export async function startAgents(coordinator, directories) {
   // By the channel they notice when this process is gone, however it went.
   const stdio = ['ignore', 'inherit', 'inherit', 'ipc']
   const children = directories.map((directory) =>
-    spawn(process.execPath, [PROGRAM, '--address', coordinator.address, '--identity', directory], { stdio }),
+    spawn(process.execPath, [PROGRAM, '--address', coordinator.address, '--identity', directory, '--state', join(directory, 'state')], { stdio }),
   )
   const ends = children.map((child) => once(child, 'exit'))
   const stop = async () => {
