@@ -510,22 +510,23 @@ export class PatternLibrary {
    * whatever happens meanwhile, and it is durable when the promise resolves. Patterns keep their order. Saves of one
    * process (one worker) to one path take effect in the order of the calls.
    *
-   * @param options with `keyring` the file is sealed with the current key: values, ids and meta. Its length still shows
+   * @param options with `keyring` the file is sealed with the current key: values, ids and meta. Its length still shows.
+   * `context` says which library it is: without one, a sealed library can be put in the place of another unnoticed
    * @throws (rejects) MidstreamerError STORE (the system refused), INVALID_ARGUMENT, TOO_LARGE (an id or meta beyond what the format
    * holds); what `Keyring.seal` throws for the keyring's own file
    */
-  save(path: string, options?: { keyring?: Keyring }): Promise<void>
+  save(path: string, options?: { keyring?: Keyring; context?: string }): Promise<void>
 
   /**
    * The library of a file: same options, patterns, meta and order.
    *
    * @param options `keyring`: with any of its keys. With it only a sealed file is taken, so that nobody can slip in a
-   * plain one
+   * plain one. `context`: the one that it was saved with
    * @throws (rejects) MidstreamerError NOT_FOUND (no such file), CORRUPT (not an intact library), SCHEMA (written by a
    * later version), STORE (the system refused), TOO_LARGE (no memory), INVALID_ARGUMENT; DECRYPT: sealed and no
-   * keyring, a keyring and not sealed, a key that it does not have, or a file that was changed or cut off
+   * keyring, a keyring and not sealed, a key that it does not have, another context, or a file that was changed or cut off
    */
-  static load(path: string, options?: { keyring?: Keyring }): Promise<PatternLibrary>
+  static load(path: string, options?: { keyring?: Keyring; context?: string }): Promise<PatternLibrary>
 
   /**
    * What the search that finished last skipped and why, to explain its speed; null before the first. Searches of a
@@ -852,12 +853,13 @@ export class Keyring {
    * the file has the permissions 0600; anything wider is refused. On Windows the access list of the directory applies. Beside
    * it a file with the ending `.lock` appears with the first change, and stays.
    *
-   * @param options `passphrase` encrypts the keys in the file (PBKDF2, AES-256-GCM-SIV), and opens it again
+   * @param options `passphrase` encrypts the keys in the file (PBKDF2, AES-256-GCM-SIV), and opens it again. `create`: false
+   * when the file has to be there (NOT_FOUND), as in production: a disk that is not mounted must not give a new key. Default true
    * @throws (rejects) MidstreamerError INVALID_ARGUMENT; FORBIDDEN when others can read the file; DECRYPT for a wrong or
    * missing passphrase, or one where none was set; CORRUPT for a damaged file; SCHEMA for one of a later version; STORE
    * when the system refuses
    */
-  static open(path: string, options?: { passphrase?: string | Uint8Array }): Promise<Keyring>
+  static open(path: string, options?: { passphrase?: string | Uint8Array; create?: boolean }): Promise<Keyring>
 
   /**
    * The key that seals.

@@ -6,7 +6,7 @@
  * Instead of the options the environment may say MIDSTREAMER_ADDRESS (several, separated by commas, are tried in turn),
  * MIDSTREAMER_IDENTITY and STATE_DIRECTORY. The identity is a directory with certificate.pem, private-key.pem and ca.pem,
  * issued by the swarm's authority: see docs/deployment.md. In the state directory it keeps what a coordinator renews it to,
- * and begins with that when it is started again. SIGTERM or SIGINT: it takes nothing new, finishes what it has, and ends.
+ * and begins with that when it is started again; what Agent.enroll gave can be put there too (identity.json). SIGTERM or SIGINT: it takes nothing new, finishes what it has, and ends.
  */
 import { setImmediate } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
@@ -27,7 +27,8 @@ const { values: options } = parseArgs({
     state: { type: 'string', default: process.env.STATE_DIRECTORY },
   },
 })
-if (!options.address || !options.identity) {
+const kept = options.state && readRenewed(options.state)
+if (!options.address || !(options.identity || kept)) {
   console.log('An agent needs to know whom to dial and who it is:\n')
   console.log('  node examples/agent.mjs --address host:port --identity directory\n')
   console.log('node examples/coordinator.mjs starts a coordinator and two agents by itself.')
@@ -60,7 +61,7 @@ async function connect() {
   try {
     return await Agent.connect({
       address: options.address.split(','),
-      identity: (options.state && readRenewed(options.state)) || readIdentity(options.identity),
+      identity: kept || readIdentity(options.identity),
       onIdentity: options.state ? async (identity) => writeRenewed(options.state, identity) : undefined,
       type: 'worker',
       capabilities: [process.platform],

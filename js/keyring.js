@@ -17,7 +17,13 @@ const MOST_BYTES = 2 ** 30
 /** What a context takes at most, in bytes of UTF-8. */
 const LONGEST_CONTEXT = 65_536
 
-const OPEN = checksOf({ passphrase })
+const OPEN = checksOf({
+  passphrase,
+  create(name, value) {
+    if (typeof value === 'boolean') return value
+    throw invalid(`${name} must be a boolean, got ${show(value)}`)
+  },
+})
 
 function filePath(value) {
   if (typeof value !== 'string' || value === '' || value.includes('\0')) throw invalid(`path must be a path, got ${show(value)}`)
@@ -76,7 +82,7 @@ class Keyring {
     const target = filePath(path)
     const o = readOptions(options, OPEN, {}, 'Keyring.open')
     try {
-      return new Keyring(OPENED, await native.openKeyring(target, o.passphrase))
+      return new Keyring(OPENED, await native.openKeyring(target, o.passphrase, o.create ?? true))
     } catch (error) {
       throw fromNative(error)
     } finally {
@@ -200,4 +206,4 @@ const nativeKeyring = Keyring.native
 // For the rest of the facade, not for users.
 delete Keyring.native
 
-module.exports = { Keyring, nativeKeyring }
+module.exports = { Keyring, nativeKeyring, contextOf }

@@ -6,7 +6,7 @@ const { setImmediate: nextTurn } = require('node:timers/promises')
 const native = require('./native.js')
 const { failure, fromNative, invalid, show } = require('./errors.js')
 const { readOptions, checksOf } = require('./options.js')
-const { nativeKeyring } = require('./keyring.js')
+const { nativeKeyring, contextOf } = require('./keyring.js')
 const { allocate, toSeries } = require('./series.js')
 const { toJson } = require('./json.js')
 const {
@@ -20,7 +20,15 @@ const FILE = checksOf({
     if (keyring === undefined) throw invalid(`${name} must be a Keyring, from Keyring.open(), got ${show(value)}`)
     return keyring
   },
+  context: (_, value) => contextOf(value),
 })
+
+/** A context is what a sealed file is bound to; a plain one is bound to nothing. */
+function fileOptions(options, what) {
+  const { keyring, context } = readOptions(options, FILE, {}, what)
+  if (context !== undefined && keyring === undefined) throw invalid('context needs a keyring: a plain file is bound to nothing')
+  return { keyring, context: context ?? '' }
+}
 
 const NO_HINTS = new Float64Array(0)
 
@@ -279,7 +287,7 @@ class PatternLibrary {
   }
 
   async save(path, options) {
-    const { keyring } = readOptions(options, FILE, {}, 'PatternLibrary.save')
+    const { keyring, context } = fileOptions(options, 'PatternLibrary.save')
     const target = filePath('path', path)
     // Everything that is saved is held from here on: entries and meta never change.
     const entries = Array.from(this.#byId.values())
@@ -290,7 +298,7 @@ class PatternLibrary {
           const slice = entries.slice(start, end)
           writer.append(slice.map(({ id }) => id), slice.map(formatMeta))
         })
-        await writer.write(target, keyring)
+        await writer.write(target, keyring, context)
       })
     } catch (error) {
       throw fromNative(error)
@@ -298,10 +306,10 @@ class PatternLibrary {
   }
 
   static async load(path, options) {
-    const { keyring } = readOptions(options, FILE, {}, 'PatternLibrary.load')
+    const { keyring, context } = fileOptions(options, 'PatternLibrary.load')
     const source = filePath('path', path)
     try {
-      const reader = await native.readLibrary(source, keyring)
+      const reader = await native.readLibrary(source, keyring, context)
       const [length, channels, window, metric, normalize, size] = reader.shape()
       const library = new PatternLibrary({
         length, channels, window: window < 0 ? undefined : window, metric: METRICS[metric], normalize: NORMALIZATIONS[normalize],

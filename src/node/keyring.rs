@@ -35,11 +35,13 @@ pub fn open_keyring<'env>(
     env: &'env Env,
     path: String,
     passphrase: Option<&[u8]>,
+    create: bool,
 ) -> Result<PromiseRaw<'env, NativeKeyring>, Error<Code>> {
     let passphrase = passphrase.map(|bytes| Zeroizing::new(bytes.to_vec()));
     let open = move || {
         let passphrase = passphrase.as_deref().map(Vec::as_slice);
-        Keyring::open(&PathBuf::from(path), passphrase).map_err(code)
+        let open = if create { Keyring::open } else { Keyring::open_existing };
+        open(&PathBuf::from(path), passphrase).map_err(code)
     };
     fallible_promise(env, open, |keyring| NativeKeyring(Arc::new(keyring)))
 }
@@ -205,7 +207,7 @@ pub(super) fn code(error: KeyringError) -> Error<Code> {
     let code = match error {
         KeyringError::Invalid { .. } => Code::InvalidArgument,
         KeyringError::TooLarge { .. } | KeyringError::Full => Code::TooLarge,
-        KeyringError::Unknown(_) => Code::NotFound,
+        KeyringError::Unknown(_) | KeyringError::NotAnId | KeyringError::Missing { .. } => Code::NotFound,
         KeyringError::Decrypt(_) | KeyringError::NoKey(_) | KeyringError::Passphrase { .. } => Code::Decrypt,
         KeyringError::Schema { .. } => Code::Schema,
         KeyringError::Gone { .. } => Code::Store,

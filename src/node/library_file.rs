@@ -36,6 +36,7 @@ impl LibraryWriter {
         env: &'env Env,
         path: String,
         keyring: Option<&NativeKeyring>,
+        context: String,
     ) -> Result<PromiseRaw<'env, ()>, Error<Code>> {
         let keyring = keyring.map(|keyring| keyring.0.clone());
         let snapshot = self.snapshot.take().ok_or_else(|| invalid("the library was written already"))?;
@@ -50,7 +51,7 @@ impl LibraryWriter {
             drop(snapshot);
             let saved = Saved { length: steps, channels, window, metric, normalize, ids, meta, values };
             match keyring {
-                Some(keyring) => file::write_sealed(&PathBuf::from(path), &saved, &keyring),
+                Some(keyring) => file::write_sealed(&PathBuf::from(path), &saved, &keyring, &context),
                 None => file::write(&PathBuf::from(path), &saved),
             }
         };
@@ -80,10 +81,11 @@ pub fn read_library<'env>(
     env: &'env Env,
     path: String,
     keyring: Option<&NativeKeyring>,
+    context: String,
 ) -> Result<PromiseRaw<'env, LibraryReader>, Error<Code>> {
     let keyring = keyring.map(|keyring| keyring.0.clone());
     let read = move || match keyring {
-        Some(keyring) => file::read_sealed(&PathBuf::from(path), &keyring).map_err(code),
+        Some(keyring) => file::read_sealed(&PathBuf::from(path), &keyring, &context).map_err(code),
         None => file::read(&PathBuf::from(path)).map_err(code),
     };
     fallible_promise(env, read, |saved| LibraryReader(Some(saved)))

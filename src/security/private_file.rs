@@ -98,7 +98,11 @@ impl FileVersion {
 /// Which contents a file has now, without reading it; `None` when there is no such file.
 pub(super) fn version(path: &Path) -> Result<Option<FileVersion>, PrivateFileError> {
     match fs::metadata(path) {
-        Ok(metadata) => Ok(Some(FileVersion::of(&metadata))),
+        Ok(metadata) => {
+            // Also of a file that is used already: what others can read by now they may have read.
+            check_private(path, &metadata)?;
+            Ok(Some(FileVersion::of(&metadata)))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(io_error(path, "read")(error)),
     }
@@ -115,6 +119,15 @@ pub(super) struct Contents {
 
 /// What a file of at most `largest` bytes holds, or `None` when there is no such file.
 pub(super) fn read(path: &Path, largest: u64) -> Result<Option<Contents>, PrivateFileError> {
+    // Before it is opened: a pipe would wait for whoever writes into it.
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Ok(metadata) if !metadata.is_file() => {
+            let what = "it is not a regular file";
+            return Err(PrivateFileError::Corrupt { path: path.to_owned(), what });
+        }
+        _ => {}
+    }
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened.map_err(io_error(path, "open"))?,

@@ -1,5 +1,5 @@
-//! What coverage-guided fuzzing has kept, played again: one input for each way through a parser that it found, and every
-//! input that once made one fail. `npm run fuzz` adds to it.
+//! What coverage-guided fuzzing has kept, played again: a sample of the inputs that each went another way through a parser.
+//! `npm run fuzz` adds to it. An input that made one fail gets a test of its own.
 
 #[path = "../../fuzz/src/targets.rs"]
 mod targets;

@@ -105,7 +105,11 @@ impl KeyringFile {
         Ok((file, found))
     }
 
-    fn existing(path: &Path, passphrase: Option<&[u8]>) -> Result<Option<(Self, Found)>, KeyringError> {
+    /// Opens the file, if there is one.
+    pub(super) fn existing(
+        path: &Path,
+        passphrase: Option<&[u8]>,
+    ) -> Result<Option<(Self, Found)>, KeyringError> {
         let Some(contents) = private_file::read(path, LARGEST_FILE)? else { return Ok(None) };
         let document = parse(path, &contents.text)?;
         let refused = |what| KeyringError::Passphrase { path: path.to_owned(), what };
@@ -269,14 +273,21 @@ fn lock(path: &Path) -> Result<FileLock, KeyringError> {
     Ok(private_file::lock(Path::new(&beside))?)
 }
 
+/// What every version of the file says.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
 fn parse(path: &Path, text: &str) -> Result<Document, KeyringError> {
     // What the parser says could quote a key.
-    let document: Document =
-        serde_json::from_str(text).map_err(|_| corrupt(path, "not the file of a keyring"))?;
-    match document.version {
-        VERSION => Ok(document),
-        found => Err(KeyringError::Schema { path: path.to_owned(), found, supported: VERSION }),
+    let not_one = |_| corrupt(path, "not the file of a keyring");
+    // First: what a later version has besides is not known here.
+    let Versioned { version } = serde_json::from_str(text).map_err(not_one)?;
+    if version != VERSION {
+        return Err(KeyringError::Schema { path: path.to_owned(), found: version, supported: VERSION });
     }
+    serde_json::from_str(text).map_err(not_one)
 }
 
 fn corrupt(path: &Path, what: &'static str) -> KeyringError {

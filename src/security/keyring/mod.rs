@@ -64,6 +64,15 @@ pub enum KeyringError {
     /// No key has this number.
     #[error("this keyring has no key {0:?}")]
     Unknown(String),
+    /// What was given is not the number of a key. It is not shown: it may be something else that is secret.
+    #[error("keyId is not the id of a key: 16 hexadecimal digits")]
+    NotAnId,
+    /// There is no file, and none was to be made.
+    #[error("there is no keyring in {}", path.display())]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
     /// What was sealed does not open.
     #[error("{0}")]
     Decrypt(&'static str),
@@ -139,6 +148,17 @@ impl Keyring {
             check_passphrase(passphrase)?;
         }
         let (file, found) = KeyringFile::open(path, passphrase, now_ms())?;
+        Ok(Self { file, seen: RwLock::new(found) })
+    }
+
+    /// Opens the keyring in a file that has to be there: where it is missing, nothing is sealed with a new key that nobody
+    /// else has.
+    pub fn open_existing(path: &Path, passphrase: Option<&[u8]>) -> Result<Self, KeyringError> {
+        if let Some(passphrase) = passphrase {
+            check_passphrase(passphrase)?;
+        }
+        let missing = || KeyringError::Missing { path: path.to_owned() };
+        let (file, found) = KeyringFile::existing(path, passphrase)?.ok_or_else(missing)?;
         Ok(Self { file, seen: RwLock::new(found) })
     }
 

@@ -53,7 +53,12 @@ impl From<session::SessionError> for Unwelcome {
 }
 
 /// What comes after the TLS handshake, until the connection ends.
-pub(super) async fn serve(connection: Connection, shared: &Arc<Shared>, attendance: &Attendance) {
+/// Serves a connection to its end. Returns why it was not welcomed, where it was not.
+pub(super) async fn serve(
+    connection: Connection,
+    shared: &Arc<Shared>,
+    attendance: &Attendance,
+) -> Option<Code> {
     let known = peer(&connection);
     let named = known.as_ref().ok().cloned();
     let entered = known.and_then(|peer| {
@@ -68,6 +73,7 @@ pub(super) async fn serve(connection: Connection, shared: &Arc<Shared>, attendan
         Ok((welcomed, mut ticket)) => {
             ticket.welcomed();
             welcomed.run(shared).await;
+            None
         }
         Err(unwelcome) => {
             tracing::info!(
@@ -81,6 +87,7 @@ pub(super) async fn serve(connection: Connection, shared: &Arc<Shared>, attendan
             let entry = audited::turned_away(named.as_ref(), from, unwelcome.code, &unwelcome.message);
             entry.into_iter().for_each(|entry| shared.audit.note(entry));
             close(&connection, unwelcome.code, &unwelcome.message);
+            Some(unwelcome.code)
         }
     }
 }

@@ -47,12 +47,13 @@ const STRANGERS: Bucket = Bucket { limit: 256 * FAILURE, leak_per_s: 64 * FAILUR
 /// How long a source is remembered for somebody who was let in, and how many are.
 const MEMBERSHIP_MS: Millis = 3_600_000;
 const MAX_MEMBERS: usize = 4096;
+const SWEEP_MS: Millis = 60_000;
 
 /// Who may wait: in all, from one source, from one that is watched; and how long. An agent gives a dial up after that time.
 const LINE: usize = 2048;
 const SOURCE_LINE: usize = 1024;
 const WATCHED_LINE: usize = 16;
-const PATIENCE_MS: Millis = 5000;
+const PATIENCE_MS: Millis = 1500;
 
 /// Sources that are looked at in one go, so that a long line costs no time: where it goes on is remembered.
 const LOOKS: usize = 32;
@@ -174,6 +175,8 @@ pub(super) struct Door<T> {
     strangers: Level,
     /// At so many sources those to be forgotten are looked for.
     sweep_at: usize,
+    /// When that was last done: a full table of members is looked through now and then.
+    swept_at: Millis,
 }
 
 /// What counts as one source. Whoever has an IPv6 address has a network of 2^64 of them.
@@ -199,6 +202,7 @@ impl<T> Door<T> {
             unproven: Level::default(),
             strangers: Level::default(),
             sweep_at: 1024,
+            swept_at: 0,
         }
     }
 
@@ -246,13 +250,18 @@ impl<T> Door<T> {
             let too_many = source.is_watched(now) && source.line.len() > WATCHED_LINE;
             let late =
                 source.line.front().is_some_and(|(_, since)| now.saturating_sub(*since) >= PATIENCE_MS);
-            let called = if room || too_many || late { source.line.pop_front() } else { None };
+            // Whoever came last has waited the least.
+            let called = match (late || room, too_many) {
+                (true, _) => source.line.pop_front(),
+                (false, true) => source.line.pop_back(),
+                (false, false) => None,
+            };
             if !source.line.is_empty() {
                 self.turns.push_back(key);
             }
             let Some((who, _)) = called else { continue };
             self.waiting -= 1;
-            if too_many || late {
+            if late || !room {
                 return Some(Called::Forget(who));
             }
             return Some(Called::Begin(who, self.begin(key, true, now)));
@@ -291,6 +300,13 @@ impl<T> Door<T> {
         }
     }
 
+    /// Somebody at this address has a certificate that is good, and was turned away all the same: it costs as much as one
+    /// without.
+    pub(super) fn turned_away(&mut self, address: IpAddr, now: Millis) {
+        let source = self.source(source_of(address), now);
+        SOURCE.fill(&mut source.failures, now);
+    }
+
     /// Whether one more handshake of this source may begin.
     fn has_room(&self, key: IpAddr, now: Millis) -> bool {
         if self.begun >= PLACES {
@@ -320,7 +336,9 @@ impl<T> Door<T> {
     }
 
     fn source(&mut self, key: IpAddr, now: Millis) -> &mut Source<T> {
-        if self.sources.len() >= self.sweep_at {
+        let full = self.members >= MAX_MEMBERS && now.saturating_sub(self.swept_at) >= SWEEP_MS;
+        if full || self.sources.len() >= self.sweep_at {
+            self.swept_at = now;
             self.sources.retain(|_, source| !source.is_forgotten(now));
             self.members = self.sources.values().filter(|source| source.member_until != 0).count();
             self.sweep_at = (2 * self.sources.len()).max(1024);

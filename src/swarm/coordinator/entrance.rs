@@ -142,8 +142,13 @@ impl Gate {
                 }
             };
             held.end(End::Admitted);
+            let gate = held.gate.clone();
             drop(held);
-            connection::serve(connection, &shared, &attendance).await;
+            if let Some(code) = connection::serve(connection, &shared, &attendance).await
+                && matches!(code, Code::Unauthenticated | Code::Forbidden | Code::Protocol)
+            {
+                gate.lock().turned_away(from.ip(), shared.clock.now());
+            }
         };
         tokio::spawn(entering.instrument(span));
     }

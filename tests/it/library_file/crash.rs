@@ -364,10 +364,10 @@ fn a_sealed_save_that_is_cut_short_leaves_the_old_or_the_new_library() {
     let folder = Folder::new();
     let keyring = Keyring::open(&folder.path("ring"), None).unwrap();
     let path = folder.path("left");
-    let save = |model: &Model| write_sealed_to(model, Path::new(TARGET), &new(), &keyring);
+    let save = |model: &Model| write_sealed_to(model, Path::new(TARGET), &new(), &keyring, "");
     let is_new = |bytes: &[u8]| {
         fs::write(&path, bytes).unwrap();
-        read_sealed(&path, &keyring).is_ok_and(|saved| saved == new())
+        read_sealed(&path, &keyring, "").is_ok_and(|saved| saved == new())
     };
     let whole = Model::with(Some(&old()), Kind::Honest, Trouble::Never);
     save(&whole).unwrap();

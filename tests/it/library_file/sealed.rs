@@ -19,7 +19,7 @@ fn assert_closed(result: Result<Saved, FileError>, about: impl std::fmt::Debug) 
 
 fn rewritten(path: &Path, bytes: &[u8], keyring: &Keyring) -> Result<Saved, FileError> {
     fs::write(path, bytes).unwrap();
-    read_sealed(path, keyring)
+    read_sealed(path, keyring, "")
 }
 
 #[test]
@@ -30,14 +30,14 @@ fn sealed_libraries_come_back_to_the_bit() {
     negative_zero.values[1] = -0.0;
     // Nothing, one chunk, and many with a last one that is not full.
     for saved in [library(0, 5), negative_zero, library(1, 1), library(700, 100)] {
-        write_sealed(&path, &saved, &keyring).unwrap();
-        assert!(same(&read_sealed(&path, &keyring).unwrap(), &saved));
+        write_sealed(&path, &saved, &keyring, "").unwrap();
+        assert!(same(&read_sealed(&path, &keyring, "").unwrap(), &saved));
         let bytes = fs::read(&path).unwrap();
         let shows = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
         assert!(!shows(b"AAPL") && !shows(b"endsAt") && !shows(b"MSPL"));
         assert!(saved.values.first().is_none_or(|value| !shows(&value.to_le_bytes())));
         // The same library, sealed again, is other bytes.
-        write_sealed(&path, &saved, &keyring).unwrap();
+        write_sealed(&path, &saved, &keyring, "").unwrap();
         assert_ne!(fs::read(&path).unwrap(), bytes);
     }
     assert_eq!(folder.names(), ["patterns", "ring", "ring.lock"]);
@@ -47,7 +47,7 @@ fn sealed_libraries_come_back_to_the_bit() {
 fn every_flipped_bit_and_every_cut_is_noticed() {
     let folder = Folder::new();
     let (keyring, path) = (keyring(&folder, "ring"), folder.path("patterns"));
-    write_sealed(&path, &library(2, 3), &keyring).unwrap();
+    write_sealed(&path, &library(2, 3), &keyring, "").unwrap();
     let bytes = fs::read(&path).unwrap();
     for bit in 0..bytes.len() * 8 {
         let mut changed = bytes.clone();
@@ -65,7 +65,7 @@ fn every_flipped_bit_and_every_cut_is_noticed() {
 fn a_long_file_without_its_end_or_its_middle_is_no_shorter_library() {
     let folder = Folder::new();
     let (keyring, path) = (keyring(&folder, "ring"), folder.path("patterns"));
-    write_sealed(&path, &library(300, 100), &keyring).unwrap();
+    write_sealed(&path, &library(300, 100), &keyring, "").unwrap();
     let bytes = fs::read(&path).unwrap();
     let chunk = 65_536 + 16;
     assert!(bytes.len() > 56 + 3 * chunk);
@@ -84,12 +84,12 @@ fn sealed_and_plain_are_never_taken_for_each_other() {
     let folder = Folder::new();
     let (own, other) = (keyring(&folder, "ring"), keyring(&folder, "other"));
     let path = folder.path("patterns");
-    write_sealed(&path, &library(3, 4), &own).unwrap();
+    write_sealed(&path, &library(3, 4), &own, "").unwrap();
     assert!(matches!(read(&path), Err(FileError::Sealed)));
-    assert_closed(read_sealed(&path, &other), "another keyring");
+    assert_closed(read_sealed(&path, &other, ""), "another keyring");
     write(&path, &library(3, 4)).unwrap();
-    assert_closed(read_sealed(&path, &own), "a plain file where a sealed one is expected");
-    assert!(matches!(read_sealed(&folder.path("none"), &own), Err(FileError::Missing { .. })));
+    assert_closed(read_sealed(&path, &own, ""), "a plain file where a sealed one is expected");
+    assert!(matches!(read_sealed(&folder.path("none"), &own, ""), Err(FileError::Missing { .. })));
     // What is sealed with the same key for another purpose is no library, even when it would be one.
     let mut foreign = Vec::new();
     let mut writer = own.stream_sealer("another purpose").unwrap().writer(&mut foreign).unwrap();
@@ -114,22 +114,22 @@ fn a_save_seals_with_the_key_that_is_current() {
     let folder = Folder::new();
     let (keyring, path) = (keyring(&folder, "ring"), folder.path("patterns"));
     let old = keyring.current().unwrap().to_string();
-    write_sealed(&path, &library(3, 4), &keyring).unwrap();
+    write_sealed(&path, &library(3, 4), &keyring, "").unwrap();
     keyring.rotate().unwrap();
-    let loaded = read_sealed(&path, &keyring).unwrap();
-    write_sealed(&path, &loaded, &keyring).unwrap();
+    let loaded = read_sealed(&path, &keyring, "").unwrap();
+    write_sealed(&path, &loaded, &keyring, "").unwrap();
     keyring.remove(&old).unwrap();
-    assert!(same(&read_sealed(&path, &keyring).unwrap(), &library(3, 4)));
+    assert!(same(&read_sealed(&path, &keyring, "").unwrap(), &library(3, 4)));
 }
 
 #[test]
 fn a_keyring_that_is_gone_leaves_the_old_library() {
     let folder = Folder::new();
     let (keyring, path) = (keyring(&folder, "ring"), folder.path("patterns"));
-    write_sealed(&path, &library(3, 4), &keyring).unwrap();
+    write_sealed(&path, &library(3, 4), &keyring, "").unwrap();
     fs::remove_file(folder.path("ring")).unwrap();
-    let error = write_sealed(&path, &library(5, 6), &keyring).unwrap_err();
+    let error = write_sealed(&path, &library(5, 6), &keyring, "").unwrap_err();
     assert!(matches!(error, FileError::Keyring(KeyringError::Gone { .. })), "{error}");
-    assert!(same(&read_sealed(&path, &keyring).unwrap(), &library(3, 4)));
+    assert!(same(&read_sealed(&path, &keyring, "").unwrap(), &library(3, 4)));
     assert_eq!(folder.names(), ["patterns", "ring.lock"]);
 }

@@ -10,11 +10,16 @@ use std::io::BufReader;
 use std::path::Path;
 
 /// What a sealed library is bound to: a sealed file of another kind does not open as one.
-const CONTEXT: &str = "midstreamer.library";
+const KIND: &str = "midstreamer.library";
 
-/// [`write()`](super::write()), sealed with the current key.
-pub fn write_sealed(path: &Path, saved: &Saved, keyring: &Keyring) -> Result<(), FileError> {
-    write_sealed_to(&Disk, path, saved, keyring)
+/// And to what its owner says that it is, so that one library does not pass for another.
+fn context_of(context: &str) -> String {
+    if context.is_empty() { KIND.to_owned() } else { format!("{KIND}:{context}") }
+}
+
+/// [`write()`](super::write()), sealed with the current key and bound to a context, which may be empty.
+pub fn write_sealed(path: &Path, saved: &Saved, keyring: &Keyring, context: &str) -> Result<(), FileError> {
+    write_sealed_to(&Disk, path, saved, keyring, context)
 }
 
 /// [`write_sealed`] over any storage.
@@ -23,9 +28,10 @@ pub fn write_sealed_to<S: Storage>(
     path: &Path,
     saved: &Saved,
     keyring: &Keyring,
+    context: &str,
 ) -> Result<(), FileError> {
     let header = encode::check(saved)?;
-    let sealer = keyring.stream_sealer(CONTEXT)?;
+    let sealer = keyring.stream_sealer(&context_of(context))?;
     replace(storage, path, |file| {
         let mut writer = sealer.writer(file)?;
         encode::encode_checked(saved, &header, &mut writer)?;
@@ -33,18 +39,18 @@ pub fn write_sealed_to<S: Storage>(
     })
 }
 
-/// [`read`](super::read) for a sealed file, with any key of the ring. Whatever was changed in it, and a file that is not
+/// [`read`](super::read) for a sealed file, with any key of the ring and in the same context. Whatever was changed in it, and a file that is not
 /// sealed, is [`KeyringError::Decrypt`].
-pub fn read_sealed(path: &Path, keyring: &Keyring) -> Result<Saved, FileError> {
+pub fn read_sealed(path: &Path, keyring: &Keyring, context: &str) -> Result<Saved, FileError> {
     let (file, size) = open(path)?;
-    let reader = keyring.stream_reader(BufReader::new(file), size, CONTEXT)?;
+    let reader = keyring.stream_reader(BufReader::new(file), size, &context_of(context))?;
     let mut reader = reader.map_err(FileError::io(path, "read"))?;
     let plain_bytes = reader.plain_bytes();
     let saved = decode(&mut reader, plain_bytes, path);
     // What a changed file says of itself is nothing to report: first of all, whether it was changed.
     if saved.is_err() && !reader.is_authentic().map_err(FileError::io(path, "read"))? {
         return Err(KeyringError::Decrypt(
-            "the pattern library does not open: it was changed or cut off, or is of another keyring",
+            "the pattern library does not open: it was changed or cut off, or is of another keyring or context",
         )
         .into());
     }

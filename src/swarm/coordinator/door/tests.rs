@@ -183,14 +183,61 @@ fn who_holds_places_in_silence_does_not_hold_all() {
     assert_eq!(knock(&mut door, address(2), true, 0).0, "wait", "a stranger has to");
     assert_eq!(knock(&mut door, address(1), true, 0).0, "accept", "who is known has not");
     for place in held {
-        door.ended(place, End::Failed, 3000);
+        door.ended(place, End::Failed, 1000);
     }
     // Those are watched now; the one that waits is not the last of the hundreds before it.
-    let called: Vec<_> = std::iter::from_fn(|| door.next(3000)).collect();
+    let called: Vec<_> = std::iter::from_fn(|| door.next(1000)).collect();
     let turn = called
         .iter()
         .position(|called| matches!(called, Called::Begin(_, place) if place.source == address(2)));
     assert!(turn.is_some_and(|turn| turn < 100), "{turn:?} of {}", called.len());
+}
+
+#[test]
+fn a_few_who_fail_do_not_empty_the_line_of_their_address() {
+    let mut door = Door::new();
+    let home = address(1);
+    let (_, place) = enter(&mut door, home, 0);
+    door.ended(place.unwrap(), End::Admitted, 0);
+    let mut held = Vec::new();
+    for who in 0..200 {
+        match door.arrived(who, home, true, 0) {
+            Verdict::Accept(_, place) => held.push(place),
+            other => assert_eq!(other, Verdict::Wait),
+        }
+    }
+    // Expired agents among them.
+    for place in held.drain(..5) {
+        door.ended(place, End::Refused, 10);
+    }
+    let first = std::iter::from_fn(|| door.next(10)).find_map(|called| match called {
+        Called::Begin(who, _) => Some(who),
+        Called::Forget(_) => None,
+    });
+    for place in held {
+        door.ended(place, End::Admitted, 20);
+    }
+    let next = std::iter::from_fn(|| door.next(20)).find_map(|called| match called {
+        Called::Begin(who, _) => Some(who),
+        Called::Forget(_) => None,
+    });
+    // Whoever has waited the longest comes first, and nobody of those is forgotten for it.
+    assert_eq!(first.or(next), u32::try_from(MEMBER_AT_ONCE).ok());
+}
+
+#[test]
+fn who_is_turned_away_after_the_handshake_is_paced_too() {
+    let mut door = Door::<u32>::new();
+    let home = address(1);
+    let mut begun = 0;
+    for now in 0..2000 {
+        if let (_, Some(place)) = enter(&mut door, home, now) {
+            door.ended(place, End::Admitted, now);
+            door.turned_away(home, now);
+            begun += 1;
+        }
+    }
+    assert!(begun <= 16 + 2 + 1, "{begun}");
 }
 
 #[test]
