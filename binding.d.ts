@@ -33,7 +33,7 @@ export declare class LibraryWriter {
   /** The ids and the meta, as JSON text, of the next patterns in the order of adding. */
   append(ids: Array<string>, meta: Array<string | undefined | null>): void
   /** Writes the file, sealed when there is a keyring. Once. */
-  write(path: string, keyring?: NativeKeyring | undefined | null): Promise<void>
+  write(path: string, keyring: NativeKeyring | undefined | null, context: string): Promise<void>
 }
 
 export declare class NativeAgent {
@@ -323,7 +323,7 @@ export interface NearestCandidates {
 /** `valid_days` is 0 for the usual. */
 export declare function openAuthority(directory: string, name: string | undefined | null, validDays: number, passphrase?: Uint8Array | undefined | null): Promise<NativeAuthority>
 
-export declare function openKeyring(path: string, passphrase?: Uint8Array | undefined | null): Promise<NativeKeyring>
+export declare function openKeyring(path: string, passphrase: Uint8Array | undefined | null, create: boolean): Promise<NativeKeyring>
 
 /** For the package's own tests, unreachable through the public entry points: panics in a synchronous call. */
 export declare function panicForTest(): void
@@ -348,7 +348,7 @@ export interface PatternTexts {
   meta: Array<string | undefined | null>
 }
 
-export declare function readLibrary(path: string, keyring?: NativeKeyring | undefined | null): Promise<LibraryReader>
+export declare function readLibrary(path: string, keyring: NativeKeyring | undefined | null, context: string): Promise<LibraryReader>
 
 /** A centre as JavaScript sees it. */
 export interface SeriesCenter {

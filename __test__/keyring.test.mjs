@@ -131,7 +131,7 @@ test('a key is installed, current, retired, removed', async (t) => {
   assert.equal(text(ring.open(renewed)), 'early')
   for (const step of ['use', 'retire', 'remove']) {
     await rejects(() => ring[step](first), 'NOT_FOUND', first)
-    await rejects(() => ring[step]('nobody'), 'NOT_FOUND', 'nobody')
+    await rejects(() => ring[step]('nobody'), 'NOT_FOUND', 'keyId')
   }
   await rejects(() => ring.export(first, 'x'), 'NOT_FOUND', first)
 })
@@ -281,6 +281,17 @@ test('the passphrase encrypts the file, as text and as bytes', async (t) => {
   await rejects(() => Keyring.open(plain, { passphrase: 'x' }), 'DECRYPT', 'not encrypted')
 })
 
+test('a keyring that has to be there is not made', async (t) => {
+  const path = join(await scratch(t), 'ring')
+  await rejects(() => Keyring.open(path, { create: false }), 'NOT_FOUND', path)
+  const id = (await Keyring.open(path)).currentKeyId
+  assert.equal((await Keyring.open(path, { create: false })).currentKeyId, id)
+  await rejects(() => Keyring.open(path, { create: 1 }), 'INVALID_ARGUMENT', 'create')
+  // A passphrase in the place of an id is not shown.
+  const ring = await Keyring.open(path)
+  await assert.rejects(ring.export('correct horse battery', id), (error) => error.code === 'NOT_FOUND' && !error.message.includes('horse'))
+})
+
 test('damage and refusals of the system have their codes', async (t) => {
   const folder = await scratch(t)
   const path = join(folder, 'ring')
@@ -341,6 +352,15 @@ test('a library is sealed as a whole, with its ids and its meta', async (t) => {
     await rejects(() => library.save(path, { keyring: bad }), 'INVALID_ARGUMENT', 'keyring')
     await rejects(() => PatternLibrary.load(path, { keyring: bad }), 'INVALID_ARGUMENT', 'keyring')
   }
+
+  // One library does not pass for another: each has a context of its own.
+  const [apple, microsoft] = [join(folder, 'AAPL'), join(folder, 'MSFT')]
+  await library.save(apple, { keyring: ring, context: 'AAPL' })
+  await library.save(microsoft, { keyring: ring, context: 'MSFT' })
+  assert.equal((await PatternLibrary.load(apple, { keyring: ring, context: 'AAPL' })).size, 2000)
+  for (const context of ['MSFT', '', undefined]) await rejects(() => PatternLibrary.load(apple, { keyring: ring, context }), 'DECRYPT', 'context')
+  await rejects(() => library.save(apple, { context: 'AAPL' }), 'INVALID_ARGUMENT', 'context', 'keyring')
+  await rejects(() => library.save(apple, { keyring: ring, context: 5 }), 'INVALID_ARGUMENT', 'context')
 
   // A save seals with the key that is current, whichever opened it.
   await writeFile(path, file)
