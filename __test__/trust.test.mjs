@@ -1,12 +1,12 @@
 // A coordinator with an authority: grants, revocation, expiry, renewal, rotation of roots.
 
 import assert from 'node:assert/strict'
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Agent, CertificateAuthority, Coordinator, lcsMatrix } from '@neural-trader/midstreamer'
+import { Agent, CertificateAuthority, Coordinator, lcsMatrix, verifyAuditLog } from '@neural-trader/midstreamer'
 import { coded, rejects } from './support/assertions.mjs'
 import { next, program, until } from './support/swarm.mjs'
 
@@ -68,8 +68,9 @@ describe('trust', { concurrency: true }, () => {
   })
 
   test('a revocation by any process reaches who is connected', async (t) => {
-    const { authority, directory } = await place(t)
-    const c = await start(t, { authority })
+    const { authority, directory, root } = await place(t)
+    const dataDir = join(root, 'data')
+    const c = await start(t, { authority, dataDir })
     const identity = await authority.issue({ id: 'a', role: 'agent' })
     const a = await connect(t, c, identity)
     const closed = next(a, 'closed')
@@ -84,6 +85,12 @@ describe('trust', { concurrency: true }, () => {
     assert.match((await left)[0].reason, /revoked/)
     await rejects(() => Agent.connect({ address: c.address, identity }), 'UNAUTHENTICATED')
     assert.equal((await other.ended).code, 0)
+    await c.close()
+    const log = readdirSync(join(dataDir, 'audit')).map((name) => readFileSync(join(dataDir, 'audit', name), 'utf8')).join('')
+    const entries = log.split('\n').filter((line) => line.startsWith('{"seq"')).map((line) => JSON.parse(line))
+    const revoked = entries.find(({ action }) => action === 'revoked')
+    assert.deepEqual([revoked.actor, revoked.object, revoked.detail.id], ['authority', identity.serial, 'a'])
+    assert.equal((await verifyAuditLog(dataDir)).ok, true)
   })
 
   test('a session without renewal ends with its certificate', async (t) => {

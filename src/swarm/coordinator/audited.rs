@@ -7,7 +7,7 @@ use crate::protocol::messages::Code;
 use crate::protocol::tasks::{Change, Outcome, TaskRecord};
 use crate::protocol::{AgentId, TaskId};
 use crate::security::audit::{Action, Audit, AuditLog, AuditOptions, DIRECTORY, Entry, LONGEST_DETAIL};
-use crate::security::{Peer, Refusal};
+use crate::security::{Peer, Refusal, Serial};
 use crate::swarm::dial_errors;
 use crate::swarm::error::SwarmError;
 use quinn::ConnectionError;
@@ -18,6 +18,9 @@ use std::sync::Arc;
 
 /// The program that runs the coordinator, and whoever runs the program.
 pub(super) const OPERATOR: &str = "operator";
+
+/// Whoever changes the register of the authority.
+const AUTHORITY: &str = "authority";
 
 /// What a change keeps in memory until it is written, beside payloads.
 const CHANGE_BYTES: usize = 256;
@@ -120,6 +123,17 @@ pub(super) fn revoked(id: &str, reason: &str) -> Entry {
         object: id.to_owned(),
         digest: None,
         detail: object(if reason.is_empty() { json!({}) } else { json!({ "reason": reason }) }),
+    }
+}
+
+/// A certificate was found to be taken back in the register: by this program, or by another that uses the authority.
+pub(super) fn taken_back(serial: &Serial, id: &str) -> Entry {
+    Entry {
+        actor: AUTHORITY.to_owned(),
+        action: Action::Revoked,
+        object: serial.to_string(),
+        digest: None,
+        detail: object(json!({ "id": id })),
     }
 }
 

@@ -274,7 +274,7 @@ pub(super) fn rotate(shared: &Shared, identity: &Identity) -> Result<(), SwarmEr
     }
     if let Some(trust) = &shared.trust {
         // It may have been issued a moment ago.
-        trust.refresh(|revoked| shared.admission.revocations.replace_serials(revoked))?;
+        trust.refresh(|taken| trust::watch::take_back(shared, taken))?;
         trust::own::check(trust, identity)?;
     }
     // Before it is used, so that nothing is that the log does not tell of.

@@ -56,6 +56,14 @@ impl From<Issued> for Entry {
 
 type Entries = Arc<HashMap<Serial, Entry>>;
 
+/// What a state of the register has taken back.
+pub(super) struct TakenBack {
+    /// All of it.
+    pub(super) all: Vec<Serial>,
+    /// What the state before it had not, and whose it was.
+    new: Vec<(Serial, Box<str>)>,
+}
+
 /// The authority and what is known of its register.
 pub(super) struct Trust {
     authority: Arc<CertificateAuthority>,
@@ -97,13 +105,13 @@ impl Trust {
 
     /// Looks whether the register has changed, and reads it if so: this blocks. `changed` gets what is taken back, state
     /// after state.
-    pub(super) fn refresh(&self, changed: impl FnOnce(Vec<Serial>)) -> Result<(), AuthorityError> {
+    pub(super) fn refresh(&self, changed: impl FnOnce(TakenBack)) -> Result<(), AuthorityError> {
         let outcome = self.read(changed);
         self.failing.store(outcome.is_err(), Ordering::Relaxed);
         outcome
     }
 
-    fn read(&self, changed: impl FnOnce(Vec<Serial>)) -> Result<(), AuthorityError> {
+    fn read(&self, changed: impl FnOnce(TakenBack)) -> Result<(), AuthorityError> {
         let mut seen = self.version.lock().unwrap_or_else(PoisonError::into_inner);
         // Before the contents: a change in between shows as another version next time.
         let version = self.authority.register_version()?;
@@ -113,9 +121,17 @@ impl Trust {
         let entries = self.authority.list()?.into_iter();
         let entries: HashMap<_, _> =
             entries.map(|issued| (issued.serial.clone(), Entry::from(issued))).collect();
-        *self.entries.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(entries);
-        *seen = Some(version);
-        changed(self.revoked());
+        let before = std::mem::replace(
+            &mut *self.entries.lock().unwrap_or_else(PoisonError::into_inner),
+            Arc::new(entries),
+        );
+        let first = seen.replace(version).is_none();
+        let entries = self.entries();
+        let is_new = |serial: &Serial| !first && before.get(serial).is_none_or(|entry| !entry.revoked);
+        let revoked = entries.iter().filter(|(_, entry)| entry.revoked);
+        let new = revoked.filter(|(serial, _)| is_new(serial));
+        let new = new.map(|(serial, entry)| (serial.clone(), entry.id.clone())).collect();
+        changed(TakenBack { all: self.revoked(), new });
         Ok(())
     }
 

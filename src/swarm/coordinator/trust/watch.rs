@@ -1,7 +1,9 @@
 //! Ends sessions whose certificate has ended or was revoked: TLS looks at a certificate once, when a connection begins.
 
 use super::super::Shared;
+use super::super::audited;
 use super::super::hub::Life;
+use super::TakenBack;
 use crate::security::now_ms;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -66,14 +68,22 @@ pub(super) async fn refresh(shared: &Arc<Shared>) {
 
 fn read(shared: &Shared, was_failing: bool) {
     let Some(trust) = &shared.trust else { return };
-    let revocations = &shared.admission.revocations;
-    match trust.refresh(|revoked| revocations.replace_serials(revoked)) {
+    match trust.refresh(|taken| take_back(shared, taken)) {
         Ok(()) if was_failing => tracing::info!("the register of the authority is read again"),
         Ok(()) => {}
         Err(error) if was_failing => tracing::debug!(%error, "the register still cannot be read"),
         Err(error) => {
             tracing::error!(%error, "the register of the authority cannot be read: what was known of it still counts");
         }
+    }
+}
+
+/// Refuses at handshakes what was taken back, and writes down what is new of it, whoever did it.
+pub(in crate::swarm::coordinator) fn take_back(shared: &Shared, taken: TakenBack) {
+    shared.admission.revocations.replace_serials(taken.all);
+    for (serial, id) in taken.new {
+        tracing::warn!(agent = %id, %serial, "a certificate was revoked");
+        shared.audit.note(audited::taken_back(&serial, &id));
     }
 }
 
