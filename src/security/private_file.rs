@@ -61,11 +61,15 @@ pub(super) struct FileLock {
 
 /// Waits until nobody else holds the lock file at `path`, which is made if there is none and stays.
 pub(super) fn lock(path: &Path) -> Result<FileLock, PrivateFileError> {
+    lock_until(path, Instant::now() + LOCK_PATIENCE)
+}
+
+/// The same up to an instant.
+pub(super) fn lock_until(path: &Path, end: Instant) -> Result<FileLock, PrivateFileError> {
     let file = private(OpenOptions::new().read(true).write(true).create(true).truncate(false))
         .open(path)
         .map_err(io_error(path, "open"))?;
     check_private(path, &file.metadata().map_err(io_error(path, "read"))?)?;
-    let end = Instant::now() + LOCK_PATIENCE;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(FileLock { _file: file }),

@@ -12,7 +12,7 @@ use serde_json::Map;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -50,6 +50,12 @@ impl Default for AuditOptions {
     }
 }
 
+/// How long whoever records waits for the disk.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A write that takes so long counts as failing.
+const HANGS_MS: u64 = 2000;
+
 /// For monitoring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -66,6 +72,9 @@ struct Shared {
     changed: Condvar,
     /// The last write failed, or entries were lost that the log does not tell of yet.
     failing: AtomicBool,
+    /// When the write that is under way began, in milliseconds since the log was opened, plus 1; 0 for none.
+    writing_since: AtomicU64,
+    opened: Instant,
     /// The last durable entry.
     head: Mutex<Anchor>,
     entries: AtomicU64,
@@ -111,6 +120,8 @@ impl AuditLog {
             queue: Mutex::default(),
             changed: Condvar::new(),
             failing: AtomicBool::new(false),
+            writing_since: AtomicU64::new(0),
+            opened: Instant::now(),
             head: Mutex::new(writer.head),
             entries: AtomicU64::new(writer.written),
             lost: AtomicU64::new(0),
@@ -183,7 +194,14 @@ impl Audit for AuditLog {
         let (answer, outcome) = sync_channel(1);
         let item = Item { at: now_ms(), bytes: weight(&entry), work: Work::Record(entry, answer) };
         self.shared.push(item)?;
-        outcome.recv().unwrap_or(Err(AuditError::Closed))
+        match outcome.recv_timeout(PATIENCE) {
+            Ok(outcome) => outcome,
+            Err(RecvTimeoutError::Disconnected) => Err(AuditError::Closed),
+            // It may still be written: then the log tells of more than has happened, and never of less.
+            Err(RecvTimeoutError::Timeout) => {
+                Err(AuditError::Store(format!("the disk does not answer for {} s", PATIENCE.as_secs())))
+            }
+        }
     }
 
     fn note(&self, entry: Entry) {
@@ -207,7 +225,7 @@ impl Audit for AuditLog {
     }
 
     fn is_failing(&self) -> bool {
-        self.shared.failing.load(Ordering::Relaxed)
+        self.shared.failing.load(Ordering::Relaxed) || self.shared.hangs()
     }
 }
 
@@ -238,6 +256,16 @@ fn checked(entry: Entry) -> Result<Entry, AuditError> {
 }
 
 impl Shared {
+    /// A write takes so long that it may not end.
+    fn hangs(&self) -> bool {
+        let since = self.writing_since.load(Ordering::Relaxed);
+        since > 0 && self.elapsed_ms().saturating_sub(since) > HANGS_MS
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -358,7 +386,9 @@ impl Shared {
             entries.push(open::closing(&writer.signer, now_ms()));
         }
         let all = entries.len();
+        self.writing_since.store(self.elapsed_ms(), Ordering::Relaxed);
         let written = writer.append(&mut entries, last, now_ms());
+        self.writing_since.store(0, Ordering::Relaxed);
         let done = all - entries.len();
         *self.head.lock().unwrap_or_else(PoisonError::into_inner) = writer.head;
         self.entries.store(writer.written, Ordering::Relaxed);

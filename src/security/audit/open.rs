@@ -2,7 +2,7 @@
 
 use super::checkpoint::{Checkpoint, LOG, Signer};
 use super::files::{Disk, Segment};
-use super::line::{Anchor, sha256};
+use super::line::{self, Anchor, sha256};
 use super::verify::SIDECAR;
 use super::walk::{Walk, segment_name, segments};
 use super::writer::{BATCH, Timed, Writer};
@@ -23,12 +23,15 @@ const LONGEST_SIDECAR: u64 = 4096;
 /// Bytes at the end that a crash may have left in pieces: one write, the line with which it ends, and a checkpoint.
 const LONGEST_TEAR: usize = BATCH + 3 * super::line::LONGEST_LINE;
 
+/// Entries of a log that may have no file with its latest checkpoint: of a few starts that failed before it was written.
+const UNMARKED: u64 = 16;
+
 /// The version of the format.
 const FORMAT: u64 = 1;
 
 /// What was found behind the last whole line.
 struct Torn {
-    bytes: usize,
+    bytes: Vec<u8>,
     digest: [u8; 32],
 }
 
@@ -59,6 +62,11 @@ pub(super) fn open<D: Disk>(
     let mut file = None;
     if let Some((first, length)) = end.last {
         let mut segment = disk.open(&segment_name(first)).map_err(failed)?;
+        if let Some(torn) = &end.torn {
+            // Whoever wants to know what was cut off finds it beside the log.
+            let name = format!("torn-{:020}-{}", end.head.seq + 1, &hex(&torn.digest)[..16]);
+            disk.replace(&name, &torn.bytes).map_err(failed)?;
+        }
         if segment.length().map_err(failed)? > length {
             segment.truncate(length).map_err(failed)?;
         }
@@ -100,7 +108,7 @@ fn opened(signer: &Signer, end: &End) -> Entry {
     let mut detail = Map::new();
     detail.insert("format".to_owned(), FORMAT.into());
     if let Some(torn) = &end.torn {
-        detail.insert("torn".to_owned(), json!({ "bytes": torn.bytes, "sha256": hex(&torn.digest) }));
+        detail.insert("torn".to_owned(), json!({ "bytes": torn.bytes.len(), "sha256": hex(&torn.digest) }));
     }
     if let Some(missing) = end.missing {
         detail.insert("missing".to_owned(), json!({ "seq": missing.seq, "head": hex(&missing.head) }));
@@ -188,13 +196,17 @@ fn end<D: Disk>(disk: &D, segments: &[u64], signer: &Signer) -> Result<End, Audi
         let first_is_wrong = walk.entries == 0 && last != 1
             || from + 1 == segments.len() && walk.entries > 0 && head.seq - walk.entries + 1 != last;
         // A crash leaves pieces of what was written last, and never of what a checkpoint covers.
-        let spoilt =
-            torn.as_ref().is_some_and(|torn| torn.bytes > LONGEST_TEAR || torn.lines && head.seq < known.seq);
-        if first_is_wrong || spoilt || walk.rewritten.is_some() {
+        let spoilt = torn.as_ref().is_some_and(|torn| {
+            let covered = torn.lines && head.seq < known.seq;
+            torn.bytes.len() > LONGEST_TEAR || covered || was_gone_on_with(&torn.bytes, signer)
+        });
+        // It is written with the first entries, before anybody else has one.
+        let unmarked = known.seq == 0 && head.seq > UNMARKED;
+        if first_is_wrong || spoilt || unmarked || walk.rewritten.is_some() {
             return Err(corrupt(&place, walk.rewritten.unwrap_or(walk.broken().0)));
         }
         let missing = walk.falls_short().then_some(known);
-        let torn = torn.map(|torn| Torn { bytes: torn.bytes, digest: torn.digest });
+        let torn = torn.map(|Tail { bytes, digest, .. }| Torn { bytes, digest });
         return Ok(End { head, last: Some((last, length)), torn, missing });
     }
 }
@@ -205,9 +217,22 @@ fn corrupt(place: &str, seq: u64) -> AuditError {
     ))
 }
 
+/// Whether a checkpoint of this log stands in what does not hold, and is not the last that was written: a checkpoint ends a
+/// write, and the next one begins when that is durable. So no crash did this.
+fn was_gone_on_with(bytes: &[u8], signer: &Signer) -> bool {
+    let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
+    let signed = |line: &[u8]| {
+        let line = line.strip_suffix(b"\n").and_then(line::parse).map(|(line, _)| line);
+        let checkpoint = line.filter(|line| line.action == Action::Checkpoint.as_str());
+        let checkpoint = checkpoint.and_then(|line| Checkpoint::of_line(&line));
+        checkpoint.is_some_and(|checkpoint| signer.public().verifies(&checkpoint))
+    };
+    lines.any(signed) && lines.next().is_some()
+}
+
 /// What is behind the last whole line of a segment.
 struct Tail {
-    bytes: usize,
+    bytes: Vec<u8>,
     digest: [u8; 32],
     /// There is at least one line in it: it was not merely cut off.
     lines: bool,
@@ -231,5 +256,6 @@ fn walk_segment<D: Disk>(disk: &D, first: u64, walk: &mut Walk<'_>) -> io::Resul
     let mut bytes = Vec::new();
     rest.take(LONGEST_TEAR as u64 + 1).read_to_end(&mut bytes)?;
     let lines = bytes.contains(&b'\n');
-    Ok((length, Some(Tail { bytes: bytes.len(), digest: sha256(&bytes), lines })))
+    let digest = sha256(&bytes);
+    Ok((length, Some(Tail { bytes, digest, lines })))
 }

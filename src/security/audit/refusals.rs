@@ -10,8 +10,9 @@ pub(super) const WINDOW: Duration = Duration::from_secs(1);
 /// Actors that have an entry of their own in one window. All others share one for each action.
 const MOST_ACTORS: usize = 16;
 
-/// Who stands for all others.
+/// Who stands for all others: strangers, and those who have shown a certificate.
 const OTHERS: &str = "unauthenticated (others)";
+const OTHER_MEMBERS: &str = "members (others)";
 
 struct Counted {
     first_at: u64,
@@ -39,8 +40,9 @@ impl Refusals {
         self.since.get_or_insert(now);
         let mut key = (entry.action, entry.actor.clone());
         if !self.counted.contains_key(&key) && self.counted.len() >= MOST_ACTORS {
-            key.1 = OTHERS.to_owned();
-            entry.actor = OTHERS.to_owned();
+            let others = if entry.actor.starts_with("spiffe:") { OTHER_MEMBERS } else { OTHERS };
+            key.1 = others.to_owned();
+            entry.actor = others.to_owned();
             entry.object = "various".to_owned();
             (entry.digest, entry.detail) = (None, serde_json::Map::new());
         }

@@ -64,7 +64,7 @@ impl Directory {
                 Err(TryLockError::WouldBlock) => return Err(AuthorityError::Busy { path: self.path(LOCK) }),
             }
         };
-        let file = private_file::lock(&self.path(LOCK))?;
+        let file = private_file::lock_until(&self.path(LOCK), end)?;
         Ok(Lock { _turn: turn, file })
     }
 

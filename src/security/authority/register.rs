@@ -164,6 +164,11 @@ impl Register {
         self.0.iter().any(|issued| issued.id == id && issued.revoked.is_none() && issued.not_after > now_ms)
     }
 
+    /// Forgets a certificate that nobody has.
+    pub(super) fn remove(&mut self, serial: &Serial) {
+        self.0.retain(|issued| issued.serial != *serial);
+    }
+
     /// Takes over entries of another register, unless they are there; one that was taken back there is taken back here.
     /// Returns how many changed something.
     pub(super) fn adopt(&mut self, entries: &[Issued], now_ms: u64) -> usize {

@@ -2,7 +2,7 @@
 
 use super::signing::Member;
 use super::{AuthorityError, CertificateAuthority, Issued, SignedCertificate};
-use crate::security::identity::Peer;
+use crate::security::identity::{Peer, Serial};
 use crate::security::now_ms;
 use crate::security::request::requested_key;
 
@@ -38,7 +38,10 @@ impl CertificateAuthority {
                 return Err(AuthorityError::Revoked(held.serial.to_string()));
             }
             let follows = |issued: &&Issued| {
-                issued.replaces.as_ref() == Some(&current.serial) && issued.not_after > now
+                // One that was taken back is nobody's.
+                issued.replaces.as_ref() == Some(&current.serial)
+                    && issued.not_after > now
+                    && issued.revoked.is_none()
             };
             if register.issued().iter().filter(follows).count() >= MOST_SUCCESSORS {
                 return Err(AuthorityError::Renewed(current.serial.to_string()));
@@ -51,5 +54,13 @@ impl CertificateAuthority {
             Ok(())
         })?;
         signed.ok_or(AuthorityError::Crypto("a change of the register was not made"))
+    }
+
+    /// Forgets a certificate that was signed and handed to nobody.
+    pub(crate) fn withdraw(&self, serial: &Serial) -> Result<(), AuthorityError> {
+        self.change(|register| {
+            register.remove(serial);
+            Ok(())
+        })
     }
 }

@@ -290,3 +290,27 @@ proptest! {
         prop_assert!(issued.not_after <= authority.not_after);
     }
 }
+
+#[test]
+fn a_certificate_is_renewed_a_few_times_and_what_nobody_has_does_not_count() {
+    let authority = CertificateAuthority::in_memory("test").unwrap();
+    let current = authority.issue(&IssueRequest::new("a", Role::Agent)).unwrap().identity.peer().clone();
+    let renew = || {
+        let key = crate::security::KeyRequest::new().unwrap();
+        authority.renew(key.csr_der(), &current, 60_000)
+    };
+    // Signed and given to nobody, or taken back: any number of them.
+    for _ in 0..5 {
+        authority.withdraw(&renew().unwrap().serial).unwrap();
+    }
+    for _ in 0..5 {
+        authority.revoke(renew().unwrap().serial.as_str(), None).unwrap();
+    }
+    assert_eq!(authority.list().unwrap().len(), 1 + 5);
+    for _ in 0..3 {
+        renew().unwrap();
+    }
+    assert!(matches!(renew(), Err(AuthorityError::Renewed(_))));
+    authority.revoke_member("a", None).unwrap();
+    assert!(matches!(renew(), Err(AuthorityError::Revoked(_))));
+}

@@ -115,15 +115,16 @@ pub(super) fn turned_away(peer: Option<&Peer>, from: SocketAddr, code: Code, mes
     Some(refused(peer, from, reason, message))
 }
 
-/// An agent was revoked by the program.
-pub(super) fn revoked(id: &str, reason: &str) -> Entry {
-    Entry {
-        actor: OPERATOR.to_owned(),
-        action: Action::Revoked,
-        object: id.to_owned(),
-        digest: None,
-        detail: object(if reason.is_empty() { json!({}) } else { json!({ "reason": reason }) }),
+/// An agent was revoked by the program; `failed` is why that will not outlive this process.
+pub(super) fn revoked(id: &str, reason: &str, failed: Option<&str>) -> Entry {
+    let mut detail = Map::new();
+    if !reason.is_empty() {
+        detail.insert("reason".to_owned(), reason.into());
     }
+    if let Some(failed) = failed {
+        detail.insert("notKept".to_owned(), failed.into());
+    }
+    Entry { actor: OPERATOR.to_owned(), action: Action::Revoked, object: id.to_owned(), digest: None, detail }
 }
 
 /// A certificate was found to be taken back in the register: by this program, or by another that uses the authority.

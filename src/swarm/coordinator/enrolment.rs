@@ -84,6 +84,7 @@ impl Registrar for Desk {
                     &token_of(question).map_or_else(String::new, |id| id.to_string()),
                     why,
                     Some(&question.agent_id),
+                    refused.message != NOT_VALID && refused.code != Code::Protocol,
                 );
                 shared.metrics.enrolled(label(refused.code));
             }
@@ -92,7 +93,7 @@ impl Registrar for Desk {
     }
 
     fn turned_away(&self, from: IpAddr, refused: &Refused) {
-        note(&self.0, from, "", &refused.message, None);
+        note(&self.0, from, "", &refused.message, None, false);
         self.0.metrics.enrolled(label(refused.code));
     }
 
@@ -131,6 +132,10 @@ fn give(shared: &Shared, question: &Enrol, from: IpAddr) -> Result<Answer, (Stri
         // Whoever has it would speak in the coordinator's name, or would not be let in.
         reserved: *id == shared.id || shared.admission.revocations.contains_any(id, []),
     };
+    if shared.audit.is_failing() {
+        // Before a use of the token is taken.
+        return Err(plain(Code::Store, "the audit log of the coordinator does not take it"));
+    }
     let signed = authority.redeem(&request).map_err(|error| {
         let why = error.to_string();
         match error {
@@ -187,20 +192,27 @@ fn keep(
     })
 }
 
-fn note(shared: &Shared, from: IpAddr, token: &str, why: &str, id: Option<&str>) {
+/// `known`: whoever it was knew the secret of the token.
+fn note(shared: &Shared, from: IpAddr, token: &str, why: &str, id: Option<&str>, known: bool) {
     tracing::warn!(%from, token, agent = id, reason = why, "an enrolment was refused");
     let mut detail = Map::new();
     detail.insert("reason".to_owned(), Value::from(why));
     if let Some(id) = id {
         detail.insert("agentId".to_owned(), Value::from(id));
     }
-    shared.audit.note(Entry {
+    let entry = Entry {
         actor: format!("unauthenticated {from}"),
         action: Action::EnrolmentRefused,
         object: token.to_owned(),
         digest: None,
         detail,
-    });
+    };
+    if known {
+        // Not counted with others: a stolen token does not hide behind nonsense from the same address.
+        shared.audit.note_made(256, Box::new(move || vec![entry]));
+    } else {
+        shared.audit.note(entry);
+    }
 }
 
 /// For a metric.

@@ -420,7 +420,9 @@ impl Coordinator {
             let listed = shared.refused.lock().unwrap_or_else(PoisonError::into_inner).add(&id);
             let taken_back = trust::revoke(&shared, &id, &reason);
             // Whatever became of those: it is refused, and that is what has to be known.
-            let recorded = shared.audit.record(audited::revoked(&id, &reason)).map_err(SwarmError::from);
+            let failed = listed.as_ref().and(taken_back.as_ref()).err().map(ToString::to_string);
+            let entry = audited::revoked(&id, &reason, failed.as_deref());
+            let recorded = shared.audit.record(entry).map_err(SwarmError::from);
             kept.run(listed.and(taken_back).and(recorded));
         });
         if let Err(error) = thread {

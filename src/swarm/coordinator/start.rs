@@ -63,6 +63,30 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
     let listen = network::resolve("listen", &config.listen)?;
     let http = config.http.as_deref().map(|address| network::resolve("http", address)).transpose()?;
     let trust = config.authority.clone().map(Trust::open).transpose()?;
+    if let (Some(trust), Some(identity)) = (&trust, &config.identity) {
+        trust::own::check(trust, identity)?;
+    }
+    let enroll_listen = match (&config.enroll_listen, &trust) {
+        (Some(_), None) => {
+            let message = "enrollListen needs `authority`: without one nobody can be given an identity";
+            return Err(SwarmError::new(SwarmCode::InvalidArgument, message));
+        }
+        (address, _) => {
+            address.as_deref().map(|address| network::resolve("enrollListen", address)).transpose()?
+        }
+    };
+    // Before anything is issued: what happens is written down, or does not happen.
+    let mut store: Box<dyn TaskStore> = match &config.data_dir {
+        Some(directory) => Box::new(RedbStore::new(directory)),
+        None => Box::new(MemoryStore::new()),
+    };
+    let recovered = store.open()?;
+    let refused = Refused::open(config.data_dir.as_deref())?;
+    let audit_log = config.data_dir.as_deref().map(audited::open).transpose()?;
+    let audit: Arc<dyn Audit> = match &audit_log {
+        Some(log) => log.clone(),
+        None => Arc::new(NoAudit),
+    };
     let given = config.identity.is_some();
     let (identity, development) = match (config.identity.take(), &trust) {
         (Some(identity), _) => (identity, None),
@@ -77,18 +101,6 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
             (identity, Some(authority))
         }
     };
-    if let Some(trust) = &trust {
-        trust::own::check(trust, &identity)?;
-    }
-    let enroll_listen = match (&config.enroll_listen, &trust) {
-        (Some(_), None) => {
-            let message = "enrollListen needs `authority`: without one nobody can be given an identity";
-            return Err(SwarmError::new(SwarmCode::InvalidArgument, message));
-        }
-        (address, _) => {
-            address.as_deref().map(|address| network::resolve("enrollListen", address)).transpose()?
-        }
-    };
     let metrics = Arc::new(Metrics::new());
     let admission = {
         let metrics = metrics.clone();
@@ -99,17 +111,6 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
     };
     let server = server_config(&identity, &admission, &config)?;
 
-    let mut store: Box<dyn TaskStore> = match &config.data_dir {
-        Some(directory) => Box::new(RedbStore::new(directory)),
-        None => Box::new(MemoryStore::new()),
-    };
-    let recovered = store.open()?;
-    let refused = Refused::open(config.data_dir.as_deref())?;
-    let audit_log = config.data_dir.as_deref().map(audited::open).transpose()?;
-    let audit: Arc<dyn Audit> = match &audit_log {
-        Some(log) => log.clone(),
-        None => Arc::new(NoAudit),
-    };
     if trust.is_some() && !given {
         let peer = identity.peer();
         audit.record(audited::identity(Action::IdentityIssued, peer.name.to_string(), peer))?;

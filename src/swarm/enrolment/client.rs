@@ -1,6 +1,6 @@
 //! A new machine: from a join token to an identity, whose key is made here and goes nowhere.
 
-use super::transport;
+use super::{ALIVE, ANSWER, transport};
 use crate::protocol::enrolment::{self, ALPN, ANSWER_BYTES, EnrolmentError, stream_bytes};
 use crate::protocol::messages::Code;
 use crate::security::{Identity, JoinToken, KeyRequest, Pinned, Refusal, check_id, enrolment_client_config};
@@ -20,9 +20,6 @@ use tokio::time::timeout;
 
 /// The longest that a dial may take.
 const DIAL: Duration = Duration::from_secs(5);
-
-/// The longest from there to the answer: the authority may wait for its turn at the directory.
-const ANSWER: Duration = Duration::from_secs(15);
 
 /// An endpoint that has no place for us is dialled again so often, with pauses that double and vary.
 const ATTEMPTS: u32 = 5;
@@ -89,7 +86,7 @@ async fn run(endpoint: &Endpoint, config: &EnrolConfig) -> Result<Identity, Swar
     let tls = enrolment_client_config(*config.token.pin(), ALPN)?;
     let crypto = QuicClientConfig::try_from(tls).map_err(|error| internal(error.to_string()))?;
     let mut client = quinn::ClientConfig::new(Arc::new(crypto));
-    client.transport_config(transport(0, ANSWER));
+    client.transport_config(transport(0, ANSWER, Some(ALIVE)));
     let mut attempt = 0;
     loop {
         let outcome = exchange(endpoint, &client, &address, config).await;

@@ -3,7 +3,7 @@
 //! few kilobytes within five seconds, a bounded number of exchanges, and limits for each address.
 
 use super::limits::{Limits, Verdict};
-use super::{ASK, transport};
+use super::{ANSWER, ASK, transport};
 use crate::protocol::enrolment::{self, ALPN, EnrolmentError, QUESTION_BYTES, stream_bytes};
 use crate::protocol::messages::{Code, Enrol};
 use crate::security::{Identity, enrolment_server_config};
@@ -23,6 +23,9 @@ use zeroize::Zeroizing;
 /// Exchanges at once, over all addresses. Each holds a place for at most [`ASK`], the time of the authority, and
 /// [`READ`].
 const MAX_EXCHANGES: usize = 64;
+
+/// Decisions at once: each reads the authority's files, and the lock of the register lets one at a time through.
+const MAX_DECISIONS: usize = 4;
 
 /// First packets that wait to be looked at.
 const MAX_INCOMING: usize = 256;
@@ -127,7 +130,7 @@ fn server_config(identity: &Identity) -> Result<quinn::ServerConfig, SwarmError>
     })?;
     let mut server = quinn::ServerConfig::with_crypto(Arc::new(crypto));
     server
-        .transport_config(transport(1, ASK))
+        .transport_config(transport(1, ANSWER, None))
         .max_incoming(MAX_INCOMING)
         .incoming_buffer_size(INCOMING_BYTES)
         .incoming_buffer_size_total(ALL_INCOMING_BYTES)
@@ -138,6 +141,7 @@ fn server_config(identity: &Identity) -> Result<quinn::ServerConfig, SwarmError>
 async fn accept(endpoint: quinn::Endpoint, registrar: Arc<dyn Registrar>) {
     let exchanges = Arc::new(Semaphore::new(MAX_EXCHANGES));
     let limits = Arc::new(Mutex::new(Limits::default()));
+    let deciding = Arc::new(Semaphore::new(MAX_DECISIONS));
     while let Some(incoming) = endpoint.accept().await {
         if !incoming.remote_address_validated() {
             if let Err(error) = incoming.retry() {
@@ -158,12 +162,14 @@ async fn accept(endpoint: quinn::Endpoint, registrar: Arc<dyn Registrar>) {
         let Ok(place) = exchanges.clone().try_acquire_owned() else {
             lock(&limits).ended(from, false, Instant::now());
             incoming.refuse();
+            let message = "too many exchanges at once".to_owned();
+            registrar.turned_away(from, &Refused { code: Code::Overloaded, message });
             continue;
         };
-        let (registrar, limits) = (registrar.clone(), limits.clone());
+        let (registrar, limits, deciding) = (registrar.clone(), limits.clone(), deciding.clone());
         let exchange = async move {
             let _place = place;
-            let failed = exchange(incoming, from, &registrar).await.is_err();
+            let failed = exchange(incoming, from, &registrar, &deciding).await.is_err();
             lock(&limits).ended(from, failed, Instant::now());
         };
         tokio::spawn(exchange.in_current_span());
@@ -182,6 +188,7 @@ async fn exchange(
     incoming: quinn::Incoming,
     from: IpAddr,
     registrar: &Arc<dyn Registrar>,
+    deciding: &Arc<Semaphore>,
 ) -> Result<(), Fault> {
     let late =
         || Refused { code: Code::Timeout, message: format!("no question within {} ms", ASK.as_millis()) };
@@ -202,11 +209,22 @@ async fn exchange(
     let asked = tokio::time::timeout_at(until, question(&connection)).await.unwrap_or_else(|_| Err(late()));
     let (mut out, outcome) = match asked {
         Ok((question, out)) => {
-            let (deciding, registrar) = (registrar.clone(), registrar.clone());
+            // Closed by nobody.
+            let Ok(turn) = deciding.clone().acquire_owned().await else { return Err(Fault) };
+            let (decider, registrar) = (registrar.clone(), registrar.clone());
+            let asking = connection.clone();
             // Files, locks and signatures: not on the network's thread.
             let decided = tokio::task::spawn_blocking(move || {
-                let _inside = deciding.span().entered();
-                deciding.enrol(&question, from)
+                let _turn = turn;
+                let _inside = decider.span().entered();
+                if asking.close_reason().is_some() {
+                    // Nobody would hear the answer, and a use of the token would be gone.
+                    let message = "it left before its turn".to_owned();
+                    let refused = Refused { code: Code::Timeout, message };
+                    decider.turned_away(from, &refused);
+                    return Err(refused);
+                }
+                decider.enrol(&question, from)
             });
             let outcome = decided.await.unwrap_or_else(|_| {
                 let refused = Refused { code: Code::Internal, message: "the authority failed".to_owned() };

@@ -19,7 +19,11 @@ fn segments(folder: &Folder) -> Vec<PathBuf> {
 }
 
 fn filled(folder: &Folder, entries: usize) -> AuditLog {
-    let log = AuditLog::open(folder.path(), small()).unwrap();
+    filled_as(folder, entries, small())
+}
+
+fn filled_as(folder: &Folder, entries: usize, options: AuditOptions) -> AuditLog {
+    let log = AuditLog::open(folder.path(), options).unwrap();
     for number in 0..entries {
         log.record(entry(Action::AgentEnrolled, format!("agent {number}"))).unwrap();
     }
@@ -254,4 +258,76 @@ fn a_process_that_is_killed_leaves_a_log_that_goes_on() {
         log.close().unwrap();
     }
     assert!(segments(&folder).len() > 2);
+}
+
+/// The log as a power cut leaves it, in one segment: nothing was closed.
+fn unclosed(entries: usize) -> (Folder, PathBuf) {
+    let folder = Folder::new();
+    let log = filled_as(&folder, entries, AuditOptions { segment_bytes: 1 << 20, ..small() });
+    let copy = Folder::new();
+    fs::create_dir(copy.path()).unwrap();
+    for file in fs::read_dir(folder.path()).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
+    }
+    drop(log);
+    private(copy.path());
+    let last = segments(&copy).pop().unwrap();
+    (copy, last)
+}
+
+/// For its owner alone, whatever the umask is.
+fn private(directory: &std::path::Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).unwrap();
+        for file in fs::read_dir(directory).unwrap() {
+            fs::set_permissions(file.unwrap().path(), fs::Permissions::from_mode(0o600)).unwrap();
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = directory;
+}
+
+#[test]
+fn what_is_cut_off_at_a_start_is_kept_beside_the_log() {
+    let (folder, last) = unclosed(6);
+    let mut bytes = fs::read(&last).unwrap();
+    bytes.extend_from_slice(b"{\"seq\":pieces of a line");
+    fs::write(&last, &bytes).unwrap();
+    AuditLog::open(folder.path(), small()).unwrap().close().unwrap();
+    let names: Vec<_> = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let torn = names.iter().find(|name| name.starts_with("torn-")).unwrap();
+    assert_eq!(fs::read(folder.path().join(torn)).unwrap(), b"{\"seq\":pieces of a line");
+    assert!(verify(folder.path(), &VerifyOptions::default()).unwrap().ok);
+}
+
+#[test]
+fn a_log_that_was_gone_on_with_after_what_does_not_hold_is_not_taken_for_a_crash() {
+    // Without the file of the latest checkpoint, so that the lines alone have to tell.
+    let (folder, last) = unclosed(9);
+    let text = fs::read_to_string(&last).unwrap();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let signed = lines.iter().position(|line| line.contains("\"action\":\"checkpoint\"")).unwrap();
+    assert!(0 < signed && signed + 1 < lines.len(), "a line before it, and one behind it");
+    fs::remove_file(folder.path().join("checkpoint.json")).unwrap();
+    let mut spoilt = text.clone().into_bytes();
+    let before: usize = lines[..signed].iter().map(|line| line.len()).sum();
+    spoilt[before - 10] ^= 1;
+    fs::write(&last, &spoilt).unwrap();
+    let error = AuditLog::open(folder.path(), small()).unwrap_err();
+    assert!(matches!(error, AuditError::Corrupt(_)), "{error}");
+    assert_eq!(fs::read(&last).unwrap(), spoilt, "it is kept as evidence");
+}
+
+#[test]
+fn a_log_without_its_latest_checkpoint_is_not_gone_on_with() {
+    let (folder, _) = unclosed(30);
+    fs::remove_file(folder.path().join("checkpoint.json")).unwrap();
+    let error = AuditLog::open(folder.path(), small()).unwrap_err();
+    assert!(matches!(error, AuditError::Corrupt(_)), "{error}");
 }

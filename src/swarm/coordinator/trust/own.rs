@@ -1,6 +1,6 @@
 //! The identity of the coordinator itself: made and renewed by the authority that it has.
 
-use super::super::{Shared, start};
+use super::super::{Shared, audited, start};
 use super::Trust;
 use crate::security::audit::{Action, Entry};
 use crate::security::{CertificateAuthority, Identity, IssueRequest, KeyRequest, Role, now_ms};
@@ -85,16 +85,36 @@ pub(in crate::swarm::coordinator) async fn renew(shared: Arc<Shared>) {
         match start::replace(&shared, &identity, &current.peer().serial) {
             Ok(true) => {
                 tracing::info!(serial = %identity.peer().serial, "the coordinator's identity was renewed");
+                let name = identity.peer().name.to_string();
+                shared.audit.note(audited::identity(Action::IdentityRotated, name, identity.peer()));
                 at = renewal::due_at(identity.peer(), now_ms(), fastrand::f64());
                 current = identity;
             }
             // What the program has put in its place counts: it trusts whom the program trusts. `rotated` tells of it.
             Ok(false) => {
-                tracing::warn!("the identity was rotated while it was renewed; the renewed one is dropped")
+                tracing::warn!(
+                    "the identity was rotated while it was renewed; the renewed one is taken back"
+                );
+                take_back(&shared, identity).await;
             }
             Err(error) => tracing::error!(%error, "the renewed identity was not taken up"),
         }
     }
+}
+
+/// An identity that the application has, and that is not used.
+async fn take_back(shared: &Arc<Shared>, identity: Identity) {
+    let shared = shared.clone();
+    let taking = tokio::task::spawn_blocking(move || {
+        let _inside = shared.span.enter();
+        let Some(trust) = &shared.trust else { return };
+        let serial = &identity.peer().serial;
+        if let Err(error) = trust.authority().revoke(serial.as_str(), Some("replaced by another one")) {
+            tracing::error!(%error, %serial, "a certificate that is not used stays valid");
+        }
+    });
+    // A panic there was reported where it happened.
+    drop(taking.await);
 }
 
 /// A new identity of the same name, which trusts whom the old one trusted.
@@ -117,7 +137,7 @@ async fn sign(shared: &Arc<Shared>, current: Identity) -> Result<Identity, Swarm
             detail,
         };
         if let Err(error) = shared.audit.record(entry) {
-            authority.revoke(signed.serial.as_str(), Some("not audited"))?;
+            authority.withdraw(&signed.serial)?;
             return Err(error.into());
         }
         let ca = union_of_bundles(current.ca(), authority.certificate());

@@ -102,6 +102,11 @@ fn answer(hub: &Hub, generation: Generation, request: u64, outcome: Result<Renew
 fn sign(shared: &Shared, peer: &Peer, csr: &[u8]) -> Result<(Peer, Renewed), Refused> {
     let internal = |message: &str| Refused { code: Code::Internal, message: message.to_owned() };
     let trust = shared.trust.as_ref().ok_or_else(|| internal("no authority"))?;
+    if shared.audit.is_failing() {
+        // It could not be written down: nothing is signed that would have to be taken back.
+        let message = "the audit log does not take it".to_owned();
+        return Err(Refused { code: Code::Store, message });
+    }
     let signed = trust.authority().renew(csr, peer, LIFE_MS)?;
     let mut detail = Map::new();
     detail.insert("replaces".to_owned(), Value::from(peer.serial.as_str()));
@@ -115,8 +120,8 @@ fn sign(shared: &Shared, peer: &Peer, csr: &[u8]) -> Result<(Peer, Renewed), Ref
     };
     if let Err(error) = shared.audit.record(entry) {
         tracing::error!(%error, "an identity was not renewed: the audit log does not take it");
-        // It was shown to nobody; taken back all the same, since the register has it.
-        if let Err(error) = trust.authority().revoke(signed.serial.as_str(), Some("not audited")) {
+        // It was shown to nobody.
+        if let Err(error) = trust.authority().withdraw(&signed.serial) {
             tracing::error!(%error, serial = %signed.serial, "a certificate that nobody was given stays in the register");
         }
         let message = "the audit log does not take it".to_owned();
