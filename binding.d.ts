@@ -118,6 +118,7 @@ export declare class NativeCoordinator {
   auditLog(): NativeAuditLog | null
   /** The answer to a renewed identity. */
   identityKept(token: number, error?: string | undefined | null): void
+  auditKey(request: number, step: string, key: string): void
   revoke(request: number, agentId: string, reason: string): void
   drain(request: number, timeoutMs: number): void
   /** Closes it; the answer comes when its socket, threads and store are gone. */

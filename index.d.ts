@@ -854,12 +854,14 @@ export class Keyring {
    * it a file with the ending `.lock` appears with the first change, and stays.
    *
    * @param options `passphrase` encrypts the keys in the file (PBKDF2, AES-256-GCM-SIV), and opens it again. `create`: false
-   * when the file has to be there (NOT_FOUND), as in production: a disk that is not mounted must not give a new key. Default true
+   * when the file has to be there (NOT_FOUND), as in production: a disk that is not mounted must not give a new key. Default true.
+   * `audit`: a coordinator with a `dataDir`, whose audit log then has each step of a key (made, exported, installed, put to
+   * use, retired, removed); a step that could not be written down rejects with STORE, and says that it was made
    * @throws (rejects) MidstreamerError INVALID_ARGUMENT; FORBIDDEN when others can read the file; DECRYPT for a wrong or
    * missing passphrase, or one where none was set; CORRUPT for a damaged file; SCHEMA for one of a later version; STORE
    * when the system refuses
    */
-  static open(path: string, options?: { passphrase?: string | Uint8Array; create?: boolean }): Promise<Keyring>
+  static open(path: string, options?: { passphrase?: string | Uint8Array; create?: boolean; audit?: Coordinator }): Promise<Keyring>
 
   /**
    * The key that seals.

@@ -6,7 +6,7 @@ import { appendFileSync, chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { Agent, CertificateAuthority, Coordinator, verifyAuditLog } from '@neural-trader/midstreamer'
+import { Agent, CertificateAuthority, Coordinator, Keyring, verifyAuditLog } from '@neural-trader/midstreamer'
 import { rejects } from './support/assertions.mjs'
 import { coordinator, program, until } from './support/swarm.mjs'
 
@@ -281,4 +281,35 @@ test('bad arguments', async (t) => {
   }
   await rejects(() => verifyAuditLog(directory, { key: 'x' }), 'INVALID_ARGUMENT', 'key')
   await rejects(() => verifyAuditLog(directory, 1), 'INVALID_ARGUMENT')
+})
+
+test('the steps of a key are written down, and a step that cannot be is told', async (t) => {
+  const root = folder(t)
+  const dataDir = join(root, 'data')
+  const c = await Coordinator.start({ dataDir })
+  t.after(() => c.close())
+  const ring = await Keyring.open(join(root, 'ring'), { audit: c })
+  const first = ring.currentKeyId
+  const second = await ring.generate()
+  const exported = await ring.export(second, 'secret of the export')
+  await ring.use(second)
+  await ring.retire(first).catch((error) => assert.equal(error.code, 'INVALID_ARGUMENT'))
+  await ring.remove(first)
+  const other = await Keyring.open(join(root, 'other'), { audit: c })
+  assert.equal(await other.install(exported, 'secret of the export'), second)
+  await rejects(() => ring.use('0'.repeat(16)), 'NOT_FOUND')
+  await c.close()
+  // What was done is done; that it is not in the log is told.
+  await assert.rejects(ring.generate(), (error) => error.code === 'CLOSED' && error.message.includes("'generate'"))
+  assert.equal(ring.keys().length, 2)
+
+  const steps = entries(join(dataDir, 'audit')).filter(({ action }) => action === 'key-changed')
+  const kept = steps.map(({ object, detail }) => [detail.step, object])
+  assert.deepEqual(kept.filter(([step]) => step !== 'retire'), [['generate', second], ['export', second], ['use', second], ['remove', first], ['install', second]])
+  assert.equal((await verifyAuditLog(dataDir)).ok, true)
+
+  const memory = await Coordinator.start()
+  t.after(() => memory.close())
+  await rejects(() => Keyring.open(join(root, 'ring'), { audit: memory }), 'INVALID_ARGUMENT', 'audit', 'dataDir')
+  for (const wrong of [true, {}, 'log', null]) await rejects(() => Keyring.open(join(root, 'ring'), { audit: wrong }), 'INVALID_ARGUMENT', 'audit')
 })

@@ -10,6 +10,7 @@ const { encode } = require('./payload.js')
 const { throwIfAborted } = require('./task.js')
 const { failure, fromNative, invalid, show } = require('./errors.js')
 const { readOptions, checksOf, abortSignal, callback, count } = require('./options.js')
+const { AUDIT_KEY } = require('./audit-key.js')
 const { nativeAuthority, grants } = require('./authority.js')
 const { name, key, names, address, identity, directory, amount, small, text } = require('./swarm-options.js')
 
@@ -260,6 +261,10 @@ class Coordinator {
     } catch (error) {
       throw fromNative(error)
     }
+  }
+
+  async [AUDIT_KEY](step, keyId) {
+    await this.#inbox.ask((native, request) => native.auditKey(request, step, keyId))
   }
 
   auditLog() {

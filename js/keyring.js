@@ -5,6 +5,7 @@ const path = require('node:path')
 const native = require('./native.js')
 const { failure, fromNative, invalid, show } = require('./errors.js')
 const { readOptions, checksOf } = require('./options.js')
+const { AUDIT_KEY } = require('./audit-key.js')
 const { passphrase, isWellFormed } = require('./passphrase.js')
 const { kindOf, refuseDetached, allocate, unshared, toSeries } = require('./series.js')
 
@@ -22,6 +23,11 @@ const OPEN = checksOf({
   create(name, value) {
     if (typeof value === 'boolean') return value
     throw invalid(`${name} must be a boolean, got ${show(value)}`)
+  },
+  audit(name, value) {
+    if (typeof value?.[AUDIT_KEY] !== 'function') throw invalid(`${name} must be a Coordinator, got ${show(value)}`)
+    if (value.auditLog() === null) throw invalid(`${name} needs a Coordinator with a dataDir: this one keeps no audit log`)
+    return value
   },
 })
 
@@ -72,17 +78,29 @@ const OPENED = Symbol('opened')
 
 class Keyring {
   #native
+  #audit
 
-  constructor(token, opened) {
+  constructor(token, opened, audit) {
     if (token !== OPENED) throw invalid('a Keyring is made by Keyring.open(path)')
     this.#native = opened
+    this.#audit = audit
+  }
+
+  /** A step that was made; it is made also when it cannot be written down, and then the caller has to know both. */
+  async #told(step, keyId) {
+    if (this.#audit === undefined) return
+    try {
+      await this.#audit[AUDIT_KEY](step, keyId)
+    } catch (error) {
+      throw failure(error.code ?? 'STORE', `the key ${keyId} has made the step '${step}', and the audit log does not have it: ${error.message}`)
+    }
   }
 
   static async open(path, options) {
     const target = filePath(path)
     const o = readOptions(options, OPEN, {}, 'Keyring.open')
     try {
-      return new Keyring(OPENED, await native.openKeyring(target, o.passphrase, o.create ?? true))
+      return new Keyring(OPENED, await native.openKeyring(target, o.passphrase, o.create ?? true), o.audit)
     } catch (error) {
       throw fromNative(error)
     } finally {
@@ -104,20 +122,18 @@ class Keyring {
   }
 
   async generate() {
-    try {
-      return await this.#native.generate()
-    } catch (error) {
-      throw fromNative(error)
-    }
+    const id = await this.#change('generate')
+    await this.#told('generate', id)
+    return id
   }
 
   async export(keyId, secret) {
     const id = idOf(keyId)
     const own = passphrase('passphrase', secret)
     try {
-      return await this.#native.export(id, own)
-    } catch (error) {
-      throw fromNative(error)
+      const exported = await this.#change('export', id, own)
+      await this.#told('export', id)
+      return exported
     } finally {
       own.fill(0)
     }
@@ -127,9 +143,9 @@ class Keyring {
     const key = bytes('exported', exported)
     const own = passphrase('passphrase', secret)
     try {
-      return await this.#native.install(key, own)
-    } catch (error) {
-      throw fromNative(error)
+      const id = await this.#change('install', key, own)
+      await this.#told('install', id)
+      return id
     } finally {
       own.fill(0)
     }
@@ -137,27 +153,28 @@ class Keyring {
 
   async use(keyId) {
     await this.#change('use', idOf(keyId))
+    await this.#told('use', keyId)
   }
 
   async rotate() {
-    try {
-      return await this.#native.rotate()
-    } catch (error) {
-      throw fromNative(error)
-    }
+    const id = await this.#change('rotate')
+    await this.#told('rotate', id)
+    return id
   }
 
   async retire(keyId) {
     await this.#change('retire', idOf(keyId))
+    await this.#told('retire', keyId)
   }
 
   async remove(keyId) {
     await this.#change('remove', idOf(keyId))
+    await this.#told('remove', keyId)
   }
 
-  async #change(step, keyId) {
+  async #change(step, ...args) {
     try {
-      await this.#native[step](keyId)
+      return await this.#native[step](...args)
     } catch (error) {
       throw fromNative(error)
     }

@@ -106,7 +106,7 @@ export async function authorities(): Promise<void> {
 }
 
 export async function keyrings(): Promise<void> {
-  const keyring: Keyring = await Keyring.open('ring', { passphrase: new Uint8Array(3) })
+  const keyring: Keyring = await Keyring.open('ring', { passphrase: new Uint8Array(3), create: false, audit: await Coordinator.start() })
   const keys: KeyringKey[] = keyring.keys()
   same<KeyringKey['state'], 'installed' | 'current' | 'retired'>()
   const id: string = await keyring.generate()

@@ -411,6 +411,12 @@ impl NativeCoordinator {
     }
 
     #[napi(catch_unwind)]
+    pub fn audit_key(&self, request: f64, step: String, key: String) -> Result<(), Error<Code>> {
+        self.coordinator()?.audit_key(&step, &key, self.open.outbox.done(request));
+        Ok(())
+    }
+
+    #[napi(catch_unwind)]
     pub fn revoke(&self, request: f64, agent_id: String, reason: String) -> Result<(), Error<Code>> {
         self.coordinator()?.revoke(&agent_id, &reason, self.open.outbox.done(request));
         Ok(())

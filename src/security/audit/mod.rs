@@ -131,6 +131,8 @@ pub enum Action {
     Revoked,
     /// A peer asked for what its grants do not cover.
     GrantRefused,
+    /// A key of a keyring was made, exported, installed, put to use, retired or removed.
+    KeyChanged,
     /// A batch of tasks that were accepted or ended.
     Tasks,
 }
@@ -155,6 +157,7 @@ impl Action {
             Self::IdentityRotated => "identity-rotated",
             Self::Revoked => "revoked",
             Self::GrantRefused => "grant-refused",
+            Self::KeyChanged => "key-changed",
             Self::Tasks => "tasks",
         }
     }

@@ -138,6 +138,17 @@ pub(super) fn taken_back(serial: &Serial, id: &str) -> Entry {
     }
 }
 
+/// A step of a key of a keyring of this program.
+pub(super) fn key_changed(step: &str, key: &str) -> Entry {
+    Entry {
+        actor: OPERATOR.to_owned(),
+        action: Action::KeyChanged,
+        object: key.to_owned(),
+        digest: None,
+        detail: object(json!({ "step": step })),
+    }
+}
+
 /// An identity that was issued to the coordinator or by it, or that the program gave it.
 pub(super) fn identity(action: Action, actor: String, peer: &Peer) -> Entry {
     Entry {

@@ -442,6 +442,28 @@ impl Coordinator {
         Ok(())
     }
 
+    /// Writes down a step of a key of a keyring of this program; `done` gets STORE when that could not be kept.
+    pub fn audit_key(
+        &self,
+        step: &str,
+        key: &str,
+        done: impl FnOnce(Result<(), SwarmError>) + Send + 'static,
+    ) {
+        if let Err(error) = self.0.check_open(&self.0.lock()) {
+            return done(Err(error));
+        }
+        let (shared, entry) = (self.0.clone(), audited::key_changed(step, key));
+        let kept = Once::new(done);
+        let told = kept.clone();
+        // It waits for the disk.
+        let thread = thread::Builder::new().name("midstreamer-key".to_owned()).spawn(move || {
+            kept.run(shared.audit.record(entry).map_err(SwarmError::from));
+        });
+        if let Err(error) = thread {
+            told.run(Err(SwarmError::new(SwarmCode::Store, format!("no thread to write it down: {error}"))));
+        }
+    }
+
     /// Where the audit log is, the public key of its checkpoints, and its last entry; None without a data directory.
     pub fn audit_log(&self) -> Option<(&str, &str, Anchor)> {
         self.0.audit_log.as_ref().map(|log| (log.place(), log.public_key(), log.head()))
