@@ -790,9 +790,9 @@ export class CertificateAuthority {
 
   /**
    * Takes back one certificate by its serial number, with those that it was renewed into, or all certificates of a member by
-   * its id; those that the member is issued later are not concerned. Coordinators that were given this authority, in whatever process, drop the member within
-   * a second and refuse it; `Coordinator.revoke` refuses an id for ever. What is revoked already keeps its time and its
-   * reason.
+   * its id; those that the member is issued later are not concerned. Coordinators that were given this authority, in
+   * whatever process, drop the member within a second and refuse it; `Coordinator.revoke` refuses an id for ever. What is
+   * revoked already keeps its time and its reason.
    *
    * @throws (rejects) MidstreamerError NOT_FOUND when nothing was issued under this name, INVALID_ARGUMENT (also for a
    * reason of more than 1,024 bytes), FORBIDDEN, CORRUPT, STORE
