@@ -151,11 +151,11 @@ test('what is changed afterwards is found', async (t) => {
   }
   assert.ok((await changed((lines) => lines)).ok)
   for (let i = 0; i < count; i++) {
-    const found = await changed((lines) => lines.with(i, lines[i].replace('"at":', '"at":1')))
+    const found = await changed((lines) => lines.map((line, k) => (k === i ? line.replace('"at":', '"at":1') : line)))
     assert.deepEqual([found.ok, found.brokenAt, found.entries], [false, i + 1, i])
-    const removed = await changed((lines) => lines.toSpliced(i, 1))
+    const removed = await changed((lines) => lines.filter((_, k) => k !== i))
     assert.deepEqual([removed.ok, removed.brokenAt, removed.truncated], i + 1 === count ? [false, undefined, true] : [false, i + 1, false])
-    const swapped = await changed((lines) => (i === 0 ? lines : lines.with(i, lines[i - 1]).with(i - 1, lines[i])))
+    const swapped = await changed((lines) => (i === 0 ? lines : [...lines.slice(0, i - 1), lines[i], lines[i - 1], ...lines.slice(i + 1)]))
     assert.deepEqual([swapped.ok, swapped.brokenAt], i === 0 ? [true, undefined] : [false, i])
     const cut = await changed((lines) => lines.slice(0, i))
     assert.deepEqual([cut.ok, cut.truncated, cut.brokenAt, cut.entries], [false, true, undefined, i])

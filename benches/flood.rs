@@ -8,7 +8,7 @@
 use bytes::Bytes;
 use midstreamer::swarm::agent::{AgentConfig, Handler, Work};
 use midstreamer::swarm::coordinator::{CoordinatorConfig, TaskRequest};
-use midstreamer::swarm::{Agent, Coordinator};
+use midstreamer::swarm::{Agent, Coordinator, SwarmCode};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, Error, SignatureScheme};
@@ -103,7 +103,7 @@ impl Handler for Echoing {
         }
     }
 
-    fn stop(&self, _: u64, _: &str) {}
+    fn stop(&self, _: u64, _: SwarmCode, _: &str) {}
 }
 
 fn connect(coordinator: &Coordinator, id: &str) -> Agent {

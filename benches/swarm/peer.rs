@@ -2,7 +2,7 @@
 
 use midstreamer::security::Identity;
 use midstreamer::swarm::agent::{AgentConfig, Handler, Work};
-use midstreamer::swarm::{Agent, Coordinator};
+use midstreamer::swarm::{Agent, Coordinator, SwarmCode};
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -92,7 +92,7 @@ impl Handler for Echoing {
         }
     }
 
-    fn stop(&self, _: u64, _: &str) {}
+    fn stop(&self, _: u64, _: SwarmCode, _: &str) {}
 }
 
 fn serve(address: String) -> io::Result<()> {

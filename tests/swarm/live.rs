@@ -67,7 +67,7 @@ impl Handler for Acting {
         });
     }
 
-    fn stop(&self, token: u64, _: &str) {
+    fn stop(&self, token: u64, _: SwarmCode, _: &str) {
         self.0.stopped.lock().unwrap().push(token);
     }
 }

@@ -103,8 +103,8 @@ impl Handler for Outlet {
         self.0.push(RecordType::Work, work.token as f64, &header, &work.payload);
     }
 
-    fn stop(&self, token: u64, reason: &str) {
-        let header = StopHeader { code: SwarmCode::Aborted.as_str(), message: reason };
+    fn stop(&self, token: u64, code: SwarmCode, reason: &str) {
+        let header = StopHeader { code: code.as_str(), message: reason };
         self.0.push(RecordType::Stop, token as f64, &header, &[]);
     }
 }

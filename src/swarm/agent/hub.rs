@@ -41,6 +41,8 @@ struct Execution {
     reported_at: Millis,
     /// A report that came too soon after that: it goes with the next heartbeat.
     unreported: Option<f64>,
+    /// It was cancelled because its time is up.
+    late: bool,
 }
 
 /// See the module.
@@ -283,7 +285,7 @@ impl Hub {
         self.tokens.insert(token, (task, fence));
         self.executions.insert(
             (task, fence),
-            Execution { work, native, started: now, reported_at: 0, unreported: None },
+            Execution { work, native, started: now, reported_at: 0, unreported: None, late: false },
         );
         if declined {
             // Offers of kinds only ever grow, so this is a coordinator that guesses.
@@ -403,7 +405,11 @@ impl Hub {
         self.send(FrameKind::Progress, 0, &header, &Bytes::new());
     }
 
-    pub(super) fn cancelled(&mut self, task: TaskId, fence: Fence, now: Millis) {
+    /// `late`: because its time is up.
+    pub(super) fn cancelled(&mut self, task: TaskId, fence: Fence, late: bool, now: Millis) {
+        if let Some(execution) = self.executions.get_mut(&(task, fence)) {
+            execution.late = late;
+        }
         self.bench.cancel(task, fence, now);
     }
 
@@ -453,9 +459,13 @@ impl Hub {
                 };
                 let Some(execution) = self.executions.get(&(task, fence)) else { return };
                 let (token, job, shared) = (execution.work.token, execution.native.clone(), shared.clone());
+                let (code, reason) = match execution.late {
+                    true => (SwarmCode::Timeout, "the time of the task is up"),
+                    false => (SwarmCode::Aborted, reason),
+                };
                 match job {
                     Some(job) => job.cancel(),
-                    None => self.calls.push(Box::new(move || shared.handler.stop(token, reason))),
+                    None => self.calls.push(Box::new(move || shared.handler.stop(token, code, reason))),
                 }
             }
             Effect::Send { task, fence, report } => self.send_report(task, fence, &report),

@@ -7,8 +7,8 @@ use super::types::{AgentEvent, AgentState};
 use super::{Agent, GOODBYE, Shared};
 use crate::protocol::frame::{Frame, LANE_FRAME_BYTES, max_frame_bytes};
 use crate::protocol::messages::{
-    Adapt, Assign, Cancel, Code, FrameKind, Goodbye, GoodbyeAck, HeartbeatAck, Lane, LaneOpen, Publish,
-    PublishAck, Renewed, ResultAck, SubscribeAck,
+    Adapt, Assign, Cancel, CancelReason, Code, FrameKind, Goodbye, GoodbyeAck, HeartbeatAck, Lane, LaneOpen,
+    Publish, PublishAck, Renewed, ResultAck, SubscribeAck,
 };
 use crate::protocol::session::{self, VERSIONS, alpns};
 use crate::protocol::{Fence, TaskId};
@@ -262,8 +262,9 @@ fn control_frame(shared: &Arc<Shared>, out: &Outgoing, frame: &Frame) -> Result<
         FrameKind::Cancel => {
             let cancel: Cancel = message(frame)?;
             let fence = Fence { epoch: cancel.epoch, attempt: cancel.attempt };
+            let late = matches!(cancel.reason(), CancelReason::Deadline | CancelReason::AttemptTimeout);
             let mut due = shared.turn(|hub, now| {
-                hub.cancelled(TaskId(cancel.task), fence, now);
+                hub.cancelled(TaskId(cancel.task), fence, late, now);
                 hub.next_tick()
             });
             if due.is_some() {

@@ -100,8 +100,8 @@ pub trait Handler: Send + Sync {
     /// Starts the work; its end is told by [`finished`](super::Agent::finished).
     fn run(&self, work: Work);
 
-    /// Nobody wants it any more. It may still finish, and nobody will hear of it.
-    fn stop(&self, token: u64, reason: &str);
+    /// Nobody wants it any more: TIMEOUT when its time is up, else ABORTED. It may still finish, and nobody will hear of it.
+    fn stop(&self, token: u64, code: SwarmCode, reason: &str);
 }
 
 /// Why a handler has no result.
