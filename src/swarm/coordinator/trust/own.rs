@@ -91,30 +91,13 @@ pub(in crate::swarm::coordinator) async fn renew(shared: Arc<Shared>) {
                 current = identity;
             }
             // What the program has put in its place counts: it trusts whom the program trusts. `rotated` tells of it.
+            // It stays valid: the application has kept it, and may start with it again.
             Ok(false) => {
-                tracing::warn!(
-                    "the identity was rotated while it was renewed; the renewed one is taken back"
-                );
-                take_back(&shared, identity).await;
+                tracing::warn!("the identity was rotated while it was renewed: the renewed one is not used")
             }
             Err(error) => tracing::error!(%error, "the renewed identity was not taken up"),
         }
     }
-}
-
-/// An identity that the application has, and that is not used.
-async fn take_back(shared: &Arc<Shared>, identity: Identity) {
-    let shared = shared.clone();
-    let taking = tokio::task::spawn_blocking(move || {
-        let _inside = shared.span.enter();
-        let Some(trust) = &shared.trust else { return };
-        let serial = &identity.peer().serial;
-        if let Err(error) = trust.authority().revoke(serial.as_str(), Some("replaced by another one")) {
-            tracing::error!(%error, %serial, "a certificate that is not used stays valid");
-        }
-    });
-    // A panic there was reported where it happened.
-    drop(taking.await);
 }
 
 /// A new identity of the same name, which trusts whom the old one trusted.
