@@ -106,6 +106,10 @@ export declare class NativeCoordinator {
   deadLetters(): string
   retryDeadLetter(request: number, taskId: string): void
   publish(request: number, topic: string, payload: Uint8Array): void
+  /** A command to all agents, or to one; how many it went to. */
+  adapt(to: string | undefined | null, command: string, payload: Uint8Array): number
+  /** Qualities of verdicts, for the metrics. */
+  judged(qualities: Float64Array): void
   subscribe(topic: string): void
   unsubscribe(topic: string): void
   /** JSON. */
@@ -159,6 +163,42 @@ export declare class NativeKeyring {
   reseal(sealed: Uint8Array, context: string): Uint8Array | null
 }
 
+/** An open learner. */
+export declare class NativeLearner {
+  /**
+   * `numbers` are: similarity, confidence, predicted, instant, end of the horizon (NaN: none), volatility (NaN: not
+   * known), taken (not 0).
+   */
+  record(family: string, numbers: Float64Array, context: string, values: Float64Array): Promise<string>
+  /** The same for a match that is to be decided on; `taken` is not looked at. */
+  assess(family: string, numbers: Float64Array, context: string, values: Float64Array): Promise<NativeAssessment>
+  /** `at` NaN: not said. */
+  resolve(id: string, actual: number, at: number, now: number): Promise<NativeVerdict>
+  /** Similarity, confidence, outcomes. */
+  thresholds(family: string): Array<number> | null
+  /** In the order of the fields of [`Trajectory`]. */
+  trajectory(family: string, at: number): Promise<Float64Array>
+  /** `metric`, `window` and `normalize` as in `dtw`. */
+  distill(minSamples: number, minLowerBound: number, channels: number, window: number, metric: number, normalize: number): Promise<Array<NativeDistilled>>
+  /** All that happened, family by family. */
+  history(): Promise<Array<NativeHistory>>
+  /** The shape of an experience; none where it has none. */
+  values(id: string): Float64Array | null
+  /** What is known of each node's log, as bytes. */
+  heads(): Uint8Array
+  /** Events that somebody with these heads lacks, as bytes; empty when there are none. */
+  since(heads: Uint8Array, most: number): Uint8Array
+  /** Verdicts on what became known between two states of the logs. */
+  judged(after: Uint8Array, until: Uint8Array): Array<NativeJudged>
+  /** All families that have matched. */
+  families(): Array<string>
+  /** The moves of a family's thresholds, oldest first. */
+  adaptations(family: string): Array<NativeAdaptation>
+  /** Takes over such events; how many were news. */
+  merge(bytes: Uint8Array): Promise<number>
+  close(): Promise<void>
+}
+
 export declare class NativeLibrary {
   constructor(steps: number, channels: number, window: number, metric: number, normalize: number)
   /**
@@ -185,6 +225,53 @@ export declare class NativeLibrary {
   searchWindowsSync(values: Float64Array, k: number, maxDistance: number, asOf: Float64Array, hints: Float64Array, out: Float64Array): number
   /** For a file of the library as it is now. */
   writer(): LibraryWriter
+}
+
+/** A database that is replicated. */
+export declare class NativeSync {
+  /** `wake` is called when there is something to take. `lock` is the path of the file that is locked while this lives. */
+  constructor(wake: () => unknown, database: string, lock?: string | undefined | null)
+  /** Installs what is missing in the database and opens the replica. Returns why it has to be tried again later, if so. */
+  open(calls: object, tables: Array<string> | undefined | null, nowMs: number, keyring?: NativeKeyring | undefined | null): string | null
+  /** One slice of at most so many rows. */
+  slice(calls: object, nowMs: number, rows: number): NativeSlice
+  /** Lets out what may leave, now that the commit is durable. */
+  send(): void
+  /** The last version that this node has published. */
+  head(calls: object): number
+  /** Who has this version. */
+  reached(version: number, members: boolean): NativeReach
+  /** JSON. */
+  status(): string
+  attach(agent: NativeAgent): void
+  listen(request: number, address: string, certificate: string, privateKey: string, ca: string): void
+  connect(request: number, address: string, certificate: string, privateKey: string, ca: string, timeoutMs: number): void
+  /** Removes everything that was added to the database. Returns why it has to be tried again later, if so. */
+  uninstall(calls: object): string | null
+  /** Everything that has happened since the last call, up to a batch. */
+  take(): Buffer | null
+  /** Ends the links; the answer comes when the sockets are gone. */
+  close(request: number): void
+  /** After the last answer: JavaScript is not called any more, and another one may open the file. */
+  release(): void
+}
+
+/** Links that carry messages of the application. */
+export declare class NativeTransport {
+  /** Links of one name reach each other. `wake` is called without arguments when there is something to take. */
+  constructor(name: string, wake: () => unknown)
+  /** Resolves with the address on which links are taken. */
+  listen(address: string, certificate: string, privateKey: string, ca: string): Promise<string>
+  /** Resolves when the link is up for the first time; it is dialled again whenever it goes down. */
+  connect(address: string, certificate: string, privateKey: string, ca: string, timeoutMs: number): Promise<void>
+  /** Sends one message of at most 256 KiB. */
+  send(link: number, message: Uint8Array): void
+  /** Everything that has happened since the last time. */
+  take(): Array<TransportEvent>
+  /** Ends one link. */
+  closeLink(link: number): void
+  /** Ends all links; resolves when the sockets are gone. */
+  close(): Promise<void>
 }
 
 export declare function alignTimeframes(values: Float64Array, ends: Float64Array, metric: number, window: number, normalize: number, maxDistance: number, channels: number, job?: Job | undefined | null): Promise<Array<WarpingPath>>
@@ -264,6 +351,23 @@ export declare enum MatrixKind {
 
 export declare function medoids(values: Float64Array, ends: Float64Array, k: number, seed: number, metric: number, window: number, normalize: number, maxDistance: number, channels: number, job?: Job | undefined | null): Promise<SeriesMedoids>
 
+/** A threshold that moved. */
+export interface NativeAdaptation {
+  family: string
+  parameter: string
+  reason: string
+  /** From, to, n, win rate, lower, upper, instant. */
+  numbers: Array<number>
+}
+
+/** What is decided on a match. */
+export interface NativeAssessment {
+  id: string
+  /** 1 or -1, expected return, lower and upper end, confidence; none: no signal. */
+  signal?: Array<number>
+  reason: string
+}
+
 /** Where the audit log is, its key, and its last entry. */
 export interface NativeAuditLog {
   path: string
@@ -287,6 +391,29 @@ export interface NativeCertificate {
   databases?: Array<string>
 }
 
+/** A shape with proof. */
+export interface NativeDistilled {
+  family: string
+  medoid: string
+  values: Float64Array
+  /** Samples, win rate, mean return, lower bound, mean outcome, instant of the last outcome. */
+  numbers: Array<number>
+  /** Of the medoid, as JSON. */
+  context: string
+}
+
+/** Outcomes of a family, for the report. */
+export interface NativeHistory {
+  family: string
+  /**
+   * Of each outcome: instant of the match, instant of the outcome, predicted, actual, net return, confidence,
+   * similarity, taken or 0.
+   */
+  outcomes: Float64Array
+  ids: Array<string>
+  adaptations: Array<NativeAdaptation>
+}
+
 /** What was issued; PEM texts. */
 export interface NativeIdentity {
   certificate: string
@@ -297,12 +424,64 @@ export interface NativeIdentity {
   notAfter: number
 }
 
+/** A verdict on an experience of anybody. */
+export interface NativeJudged {
+  id: string
+  family: string
+  /** Similarity, predicted, actual. */
+  numbers: Array<number>
+  verdict: NativeVerdict
+}
+
 /** A key, without what is secret of it. */
 export interface NativeKey {
   id: string
   state: string
   /** In milliseconds since the Unix epoch. */
   createdAt: number
+}
+
+/** Where a flush stands. */
+export interface NativeReach {
+  links: number
+  /** Those on which both sides have said who they are. */
+  ready: number
+  reached: number
+  done: boolean
+}
+
+/** What a slice did. */
+export interface NativeSlice {
+  state: number
+  /** Why the handle was not to be had. */
+  reason: string
+  committed: boolean
+  rows: number
+  captured: number
+  /** Some of what was written is not captured yet. */
+  behind: boolean
+  /** A JSON array; none where nothing is to be told. */
+  notices?: string
+  vectors: Array<NativeVector>
+}
+
+/** An embedding that has changed. */
+export interface NativeVector {
+  table: string
+  /** A number where it is one exactly, else its digits. */
+  id: number | string
+  /** Raw little-endian f32; none when it is gone. */
+  vector?: Uint8Array
+}
+
+/** What an outcome says. */
+export interface NativeVerdict {
+  quality: number
+  directionCorrect: boolean
+  magnitudeError: number
+  netReturn: number
+  learned: boolean
+  adaptations: Array<NativeAdaptation>
 }
 
 /** What was found. */
@@ -325,6 +504,12 @@ export interface NearestCandidates {
 export declare function openAuthority(directory: string, name: string | undefined | null, validDays: number, passphrase?: Uint8Array | undefined | null): Promise<NativeAuthority>
 
 export declare function openKeyring(path: string, passphrase: Uint8Array | undefined | null, create: boolean): Promise<NativeKeyring>
+
+/**
+ * Opens a learner. `numbers` are: cost, policy (0 evidence, 1 utility), alpha, half-life in outcomes, half-life in
+ * milliseconds (NaN: none), samples, threshold of similarity, of confidence, periods a year (NaN: none).
+ */
+export declare function openLearner(directory: string | undefined | null, numbers: Float64Array): Promise<NativeLearner>
 
 /** For the package's own tests, unreachable through the public entry points: panics in a synchronous call. */
 export declare function panicForTest(): void
@@ -377,6 +562,20 @@ export declare function subsequenceSearch(query: Float64Array, series: Float64Ar
 
 /** Threads that batches and matrices use. */
 export declare function threads(): number
+
+/** Something that happened to a link. */
+export interface TransportEvent {
+  /** Of which link. */
+  link: number
+  /** 'up', 'message' or 'down'. */
+  kind: string
+  /** 'up': the id in the peer's certificate. 'down': why, if there is a reason. */
+  text?: string
+  /** 'down': the code of the reason. */
+  code?: string
+  /** 'message': what came. */
+  bytes?: Uint8Array
+}
 
 /** Both of `anchor_seq` and `anchor_head`, or neither. */
 export declare function verifyAuditLog(path: string, publicKey?: string | undefined | null, anchorSeq?: number | undefined | null, anchorHead?: string | undefined | null): Promise<NativeVerification>

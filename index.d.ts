@@ -886,7 +886,7 @@ export class Keyring {
   generate(): Promise<string>
 
   /**
-   * A key for another node: 104 bytes, sealed with the passphrase, which takes a good part of a second. Send the
+   * A key for another node: 104 bytes, or 136 of one that was made after the first, sealed with the passphrase, which takes a good part of a second. Send the
    * passphrase another way.
    *
    * @throws (rejects) MidstreamerError NOT_FOUND, INVALID_ARGUMENT; for the file as `generate`
@@ -1020,7 +1020,7 @@ export interface CoordinatorOptions {
   resultRetentionMs?: number
   /** Bytes of outcomes that are kept; beyond it the oldest go first. Default 256 MiB. */
   maxRetainedBytes?: number
-  /** Serves /metrics, /healthz and /readyz on this `host:port`. Off by default. */
+  /** Serves /metrics, /agents, /healthz and /readyz on this `host:port`, to whoever can reach it. Off by default. */
   http?: string
   /** Structured log entries. Without it nothing is logged. Entries are dropped while 64 MiB of them wait for a blocked event loop. */
   onLog?: (entry: LogEntry) => void
@@ -1460,5 +1460,334 @@ export class Agent {
   ref(): void
   /** Lets the process end while it is open. */
   unref(): void
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** The user's own open database: better-sqlite3, node:sqlite's DatabaseSync (Node 22.16 and later), or AgentDB's sql.js wrapper. */
+export type DatabaseHandle = { prepare(sql: string): any; exec(sql: string): unknown }
+
+/** What is replicated, as which database, and how often it is looked for. */
+export interface SyncOptions {
+  /** Stays the caller's: close it after the AgentDbSync. Only one AgentDbSync may have a file, in all processes. */
+  db: DatabaseHandle
+  /** Which database this is in the swarm; nodes with the same name replicate each other. Default 'default'. */
+  database?: string
+  /** Tables to replicate; default: every AgentDB table found, recognised by its columns. */
+  tables?: string[]
+  /** Between two looks for what was written, in ms. Default 10. */
+  flushMs?: number
+  /** The most rows of one transaction; it adapts below, so that none blocks the event loop for more than 8 ms. Default 200. */
+  batchRows?: number
+  /** Seals row contents end to end: a relaying coordinator sees ciphertext. All nodes of a database have one with a common key in use, or none has; see docs/agentdb.md. */
+  keyring?: Keyring
+  /** Called after the commit with copies of embeddings that came; null where one is gone. Ids above 2^53 are their digits. */
+  onVectors?: (table: string, rows: { id: number | string; embedding: Float32Array | null }[]) => void
+}
+
+/** Where a database stands. Numbers of rows count from when it was opened. */
+export interface SyncStatus {
+  nodeId: string
+  database: string
+  /** `behind`: changes that are here and not yet committed there; `missing`: the other way round; `lagMs`: how old the newest was when it came. */
+  peers: { id: string; connected: boolean; behind: number; missing: number; lastAppliedAt: number; lagMs: number }[]
+  /** What came and waits: for a row it refers to, a key, a column. */
+  pending: number
+  sentRows: number
+  appliedRows: number
+  conflicts: number
+  /** Of messages. */
+  bytesIn: number
+  bytesOut: number
+  parkedTables: string[]
+  /** What `pending` is made of. `reason`: 'parent', 'key', 'schema', 'constraint', 'embedding', 'future', 'malformed', 'orphan' or 'reference'. */
+  waiting: { table: string; reason: string; rows: number }[]
+  /** Ids of keys that some of it is sealed with, and that the keyring does not have. `install` one, and what waits for it is shown within a second. */
+  missingKeys: string[]
+  /** Who has kept the handle, or the write lock, for more than a second. */
+  blockedBy: string | null
+  forkedFrom: string | null
+}
+
+/**
+ * Replicates the AgentDB database that is open, through the handle that is open.
+ *
+ * The later change of a row wins, by hybrid time; trials that are counted on several nodes add up; a delete is a write.
+ * Local ids stay local: every node numbers its own rows. While the handle is in a transaction of the caller's or iterates,
+ * nothing is applied.
+ *
+ * With sql.js the database is in memory: it is saved after changes, and acknowledged only then. sql.js writes the whole
+ * file and erases what other processes have written to it.
+ *
+ * @example
+ * const sync = await AgentDbSync.open({ db, database: 'desk-7' })
+ * await sync.attach(agent)
+ * await sync.flush()
+ */
+export class AgentDbSync {
+  private constructor()
+  /** @throws (rejects) INVALID_ARGUMENT; STORE: another AgentDbSync has the file, or the database could not be had; SCHEMA, CORRUPT; DECRYPT: it was opened with another keyring before, or without one */
+  static open(options: SyncOptions): Promise<AgentDbSync>
+  readonly database: string
+  /**
+   * Through a swarm agent: the coordinator stores and forwards. Resolves when both sides have said how far they are, or after
+   * 5 s; it stays attached.
+   *
+   * @throws (rejects) INVALID_ARGUMENT, CLOSED, FORBIDDEN; DECRYPT: the database is sealed there and not here, the other way round, or with keys of another line
+   */
+  attach(agent: Agent): Promise<void>
+  /** Takes direct links, under an identity of the role 'peer'. Resolves to its address. Default '127.0.0.1:0'. */
+  listen(options: { listen?: string; identity: Identity }): Promise<string>
+  /** Straight to a node that listens; dialled again whenever the link goes down. Rejects with DECRYPT as `attach` does. */
+  connect(options: { address: string; identity: Identity; /** Default 30,000, then CONNECTION. */ connectTimeoutMs?: number }): Promise<void>
+  /**
+   * Captures what is committed, and waits: 'relay' (default) until the next hop has it durably, 'members' until every
+   * connected member has committed it. Default timeout: 30,000 ms.
+   *
+   * @throws (rejects) CONNECTION (no peer; nothing is lost), TIMEOUT, CLOSED, INVALID_ARGUMENT
+   */
+  flush(options?: { scope?: 'relay' | 'members'; timeoutMs?: number }): Promise<{ rows: number; peers: number; elapsedMs: number }>
+  status(): SyncStatus
+  on(event: 'applied', listener: (e: { from: string; table: string; rows: number }) => void): this
+  on(event: 'conflict', listener: (e: { table: string; kept: 'local' | 'remote' }) => void): this
+  on(event: 'schemaMismatch', listener: (e: { table: string; detail: string }) => void): this
+  on(event: 'forked', listener: (e: { from: string; to: string; reason: 'restored' | 'cloned' }) => void): this
+  on(event: 'progress', listener: (e: { peer: string; done: number; total: number }) => void): this
+  /** A peer that seals otherwise (`table` is null), or a row that is not what was sealed for its place: it is not taken in, everything else is. */
+  on(event: 'refused', listener: (e: { code: string; from: string; table: string | null; message: string }) => void): this
+  off(event: string, listener: (...args: never[]) => void): this
+  /** Removes every trigger and table this package added, and closes. */
+  uninstall(): Promise<void>
+  /** Leaves the triggers: what is written meanwhile is captured and travels after the next open. */
+  close(): Promise<void>
+  /** Whether it keeps the process alive: it does from listen() or connect() on. */
+  ref(): void
+  /** Lets the process end while it is open. */
+  unref(): void
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+// ------------------------------------------------------------------------------------ self-learning
+/** What is said of the market at a match. It is kept with the experience, as JSON of at most 16 KiB. */
+export interface MarketContext {
+  symbol: string
+  timeframe: string
+  /** Standard deviation of returns over the horizon, a fraction; what wrong predictions are measured in, and intervals. 0: not known. */
+  volatility?: number
+  volume?: number
+  trend?: string
+  sentiment?: number
+  [key: string]: unknown
+}
+/** A match that was found elsewhere; `PatternLearner.match` makes its own. */
+export interface Experience {
+  /** The family, 1 to 256 bytes. Evidence is collected for each. */
+  patternType: string
+  values: Series
+  /** 0 to 1. */
+  similarity: number
+  /** 0 to 1. */
+  confidence: number
+  /** The predicted return over the horizon, a fraction; its sign is the direction. */
+  predicted: number
+  context: MarketContext
+  /** When it matched, epoch milliseconds. */
+  at: number
+  /** When the outcome is to be known. Without an outcome a day later it counts as expired. Omitted: it never expires, and while its outcome is not told it keeps later matches of its family out of the evidence. */
+  horizonEndsAt?: number
+  /** Whether it was traded. Nothing is learned from that: skipped matches have outcomes too. Default false. */
+  taken?: boolean
+}
+/** What one outcome says of one match. It changes nothing by itself. */
+export interface Verdict {
+  experienceId: string
+  /** 0.5 + 0.5 (1 - magnitudeError) when predicted and actual have the same non-zero sign, else 0.25 (1 - min(1, |p - a| / (2 scale))). */
+  quality: number
+  directionCorrect: boolean
+  /** min(1, |p - a| / max(|a|, 0.001)) */
+  magnitudeError: number
+  /** sign(predicted) x actual - costs, a fraction. */
+  netReturn: number
+  /** quality > 0.7 */
+  learned: boolean
+  /** Thresholds whose evidence became complete with this outcome. */
+  adaptations: Adaptation[]
+}
+/** A threshold that moved, and why. The bounds are of the mean net return of the matches that were judged, and hold however often one looks. */
+export interface Adaptation {
+  patternType: string
+  parameter: 'similarityThreshold' | 'confidenceThreshold'
+  from: number
+  to: number
+  reason: string
+  evidence: { n: number; winRate: number; lower: number; upper: number }
+}
+/** How a family has done: net returns of all outcomes, traded or not. Undefined figures are NaN. Definitions: docs/learning.md. */
+export interface Trajectory {
+  patternType: string
+  samples: number
+  /** Experiences whose horizon ended more than a day ago, without an outcome. */
+  expired: number
+  winRate: number
+  /** Wilson, 95 %, for display. */
+  winRateInterval: [number, number]
+  meanReturn: number
+  /** Annualised by `periodsPerYear` where that was given, as `sortino` and `calmar`. */
+  sharpe: number
+  sortino: number
+  /** 0 to 1, of the compounded equity. */
+  maxDrawdown: number
+  calmar: number
+  profitFactor: number
+  /** Minus the 5 % quantile: a loss is positive. */
+  valueAtRisk: number
+  expectedShortfall: number
+  best: number
+  worst: number
+  /** The share of outcomes that prediction intervals covered, and the share that they are to cover. */
+  calibration: { coverage: number; target: number }
+}
+/** What a match says, when the evidence allows it to say anything. */
+export interface Signal {
+  direction: 'long' | 'short'
+  /** Of the market, before costs, a fraction. */
+  expectedReturn: number
+  /** Adaptive conformal interval of the market's return; infinite while too little is known. */
+  interval: [number, number]
+  /** The estimated probability of a positive net return. */
+  confidence: number
+}
+/** Every match is an experience with an outcome to come, taken or skipped. */
+export interface Assessment {
+  /** For `resolve`. */
+  experienceId: string
+  patternType: string
+  /** null when the evidence does not clear the thresholds. */
+  signal: Signal | null
+  /** Why there is a signal or none. */
+  reason: string
+  /** The mean outcome of the matches, weighted by similarity. */
+  predicted: number
+  /** That of the nearest match; 0 without one. */
+  similarity: number
+  /** The share of the weight whose outcome has the sign of `predicted`. */
+  confidence: number
+  /** The nearest patterns whose outcome was known at `at`. */
+  matches: Match[]
+}
+/** What is learned from, where it is kept, and how sure it has to be. */
+export interface LearnerOptions {
+  /** Its patterns have `meta.outcome`, `meta.outcomeAt` and `meta.endsAt`, and perhaps `meta.patternType`. */
+  library: PatternLibrary
+  /** Where experiences are kept; made for the owner alone. Omitted: in memory. One process at a time: STORE for a second. */
+  dataDir?: string
+  /** What a round trip costs, in hundredths of a percent. Default 0. */
+  costBps?: number
+  /** Outcomes in a year, to annualise. Nothing is annualised without. */
+  periodsPerYear?: number
+  /** Outcomes of a family after which an outcome weighs half. Default 800. */
+  halfLife?: number
+  /** The same in time; default: only outcomes age. */
+  halfLifeMs?: number
+  /** Where the thresholds of a family start, 0 to 1. Default 0. */
+  similarityThreshold?: number
+  confidenceThreshold?: number
+  /** Outcomes of a family before there is a signal. Default 20. */
+  minSamples?: number
+  /** Patterns that predict. Default 10. */
+  neighbors?: number
+  /** 'evidence' (default): signals only where an anytime-valid bound clears zero; 'utility': trades sooner, without error control. */
+  policy?: 'evidence' | 'utility'
+  /** Error rate of 'evidence': the share of match() calls with a signal in a world without any edge. 0.001 to below 1, default 0.05. */
+  alpha?: number
+}
+/** A shape that has paid, with proof. */
+export interface DistilledPattern {
+  /** The experience in the middle of the cluster. */
+  id: string
+  patternType: string
+  values: Float64Array
+  samples: number
+  winRate: number
+  meanReturn: number
+  /** Lower bound of the mean net return over all clusters at once, by betting, in the family's present scale. It holds for one look: calling `distill()` again and again tests again and again. */
+  lowerBound: number
+  /** Mean of what happened after such matches, before costs and whatever was predicted: `meta.outcome` of a pattern. */
+  meanOutcome: number
+  /** When the last outcome was known that had a say in it, in milliseconds: `meta.endsAt` and `outcomeAt` of a pattern. */
+  knownAt: number
+}
+/** The payload of 'adapt' with the command 'midstreamer.learning': what the coordinator's learner has concluded. */
+export interface LearningAdaptation {
+  /** Where thresholds are, and the newest moves that took them there. */
+  families: { patternType: string; thresholds: { similarity: number; confidence: number; samples: number }; adaptations: Adaptation[] }[]
+  /** Verdicts on matches with a similarity above 0.85; empty when an agent that has just joined is told where things are. */
+  results: (Omit<Verdict, 'adaptations'> & { patternType: string; similarity: number; predicted: number; actual: number })[]
+}
+/**
+ * Learns from outcomes which matches of a library pay, after costs, and may answer that there is no evidence. What it
+ * computes, guarantees and assumes: docs/learning.md.
+ *
+ * ```js
+ * const learner = await PatternLearner.open({ library, dataDir: './experiences', costBps: 5 })
+ * const { experienceId, signal, reason } = await learner.match(window, { symbol: 'SPX', timeframe: '1d', at: Date.now() })
+ * // days later
+ * await learner.resolve(experienceId, 0.012)
+ * ```
+ */
+export class PatternLearner {
+  private constructor()
+  /** STORE when another process has the directory or the disk fails, CORRUPT and SCHEMA for files that cannot be read. */
+  static open(options: LearnerOptions): Promise<PatternLearner>
+  /**
+   * Searches, decides and records what it saw, durable before it resolves. Uses only patterns with endsAt and outcomeAt
+   * <= context.at, and outcomes known by then. The family is `patternType`, else that of the nearest, else 'unclassified'.
+   */
+  match(values: Series, context: MarketContext & { patternType?: string; at: number; horizonEndsAt?: number }): Promise<Assessment>
+  /**
+   * Resolves with the experience's id once it is durable; calls that run at the same time share a flush of the disk. This,
+   * `match` and `resolve` are OVERLOADED when 65,536 calls already wait for the disk: nothing of that call is kept, call again
+   * when others are done.
+   */
+  record(experience: Experience): Promise<string>
+  /**
+   * The return over the horizon, a fraction, whatever was predicted or done; also days later or after a restart. `at` is when
+   * it was known; default: the end of the horizon, or now where there is none or it is to come. The same outcome again
+   * changes nothing; another one is IDEMPOTENCY_MISMATCH; an unknown id is NOT_FOUND.
+   */
+  resolve(experienceId: string, actualReturn: number, at?: number): Promise<Verdict>
+  /** Where the thresholds of a family are, and how many outcomes it has. */
+  thresholds(patternType: string): { similarity: number; confidence: number; samples: number }
+  /**
+   * The figures of a family: of all its outcomes, or with `asOf` (epoch milliseconds) of what was known at that instant. What is
+   * `expired` is so by the clock, or at `asOf`: pass the instant of the last bar in a backtest.
+   */
+  trajectory(patternType: string, options?: { asOf?: number }): Promise<Trajectory>
+  /** Clusters of shapes that prove themselves with all their outcomes: `minSamples` (20) and a lower bound of `minLowerBound` (0). */
+  distill(options?: { minSamples?: number; minLowerBound?: number }): Promise<DistilledPattern[]>
+  /**
+   * Shares experiences with all learners of the swarm (topic 'midstreamer.learning', which grants have to allow), until one of
+   * the two is closed. Learners that have met and have the same options agree to the last bit.
+   *
+   * On a coordinator it judges as well: of each outcome that it learns of, the quality goes to the metrics, and those of
+   * matches with a similarity above 0.85, and whatever moved a threshold, to all agents as 'adapt' with the command
+   * 'midstreamer.learning' and a `LearningAdaptation`. An agent that joins, also again, is told of all families.
+   */
+  attach(agent: Agent | Coordinator): Promise<void>
+  /**
+   * Writes what `distill()` gives to the ReasoningBank tables of AgentDB, in one transaction; returns how many patterns.
+   * Again, it updates. SCHEMA when the tables are not there or are not AgentDB's. The embedding is the values, filled
+   * with zeros (which changes no cosine) or averaged to the dimension of the bank's other rows.
+   */
+  exportTo(db: DatabaseHandle): Promise<number>
+  /**
+   * Adds the shapes that learners have exported to this database to the learner's library, or brings them up to date;
+   * returns how many. Each is known from its `knownAt` on. AgentDB's own rows have neither shape nor instant and are left
+   * alone, as are shapes of another length. SCHEMA when the tables are not AgentDB's.
+   */
+  importFrom(db: DatabaseHandle): Promise<number>
+  /** Writes one self-contained HTML page with plots; whole or not at all. STORE when it cannot. */
+  report(path: string): Promise<void>
+  /** After all that was called before. Closing twice is fine. */
+  close(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }

@@ -11,6 +11,7 @@ const coordinator = require('./js/coordinator.js')
 const dtw = require('./js/dtw.js')
 const elastic = require('./js/elastic.js')
 const keyring = require('./js/keyring.js')
+const learner = require('./js/learner.js')
 const library = require('./js/library.js')
 const stream = require('./js/stream.js')
 const subsequence = require('./js/subsequence.js')
@@ -45,6 +46,8 @@ module.exports.Keyring = keyring.Keyring
 module.exports.verifyAuditLog = audit.verifyAuditLog
 module.exports.Coordinator = coordinator.Coordinator
 module.exports.Agent = agent.Agent
+module.exports.AgentDbSync = require('./js/agentdb/sync.js').AgentDbSync
+module.exports.PatternLearner = learner.PatternLearner
 module.exports.version = function version() {
   return { package: manifest.version, kernel: native.kernel(), threads: native.threads() }
 }

@@ -30,5 +30,7 @@ export const {
   verifyAuditLog,
   Coordinator,
   Agent,
+  AgentDbSync,
+  PatternLearner,
   version,
 } = midstreamer

@@ -158,6 +158,11 @@ class Agent {
     }
   }
 
+  /** The agent of the addon; undefined for what is no Agent. */
+  static native(value) {
+    return typeof value === 'object' && value !== null && #inbox in value ? value.#inbox.now((native) => native) : undefined
+  }
+
   get id() {
     return this.#id
   }
@@ -251,7 +256,10 @@ class Agent {
       case RECORD.subscriptionRefused:
         process.emitWarning(`agent ${show(this.#id ?? '')} gets no messages on the topic ${show(header.topic)}: ${header.code}, ${header.reason}`, 'MidstreamerWarning')
         return
-      case RECORD.adapt: return this.#events.emit('adapt', this, { command: header.command, payload: decode(payload) })
+      case RECORD.adapt:
+        // Who has just connected is told at once where things are: after connect() has returned, so that somebody listens.
+        setImmediate(() => this.#events.emit('adapt', this, { command: header.command, payload: decode(payload) }))
+        return
       case RECORD.closed:
         // After close() its own answer says so, when everything is gone.
         if (!this.#inbox.closed && this.#connected) this.#finish(header === null ? undefined : errorOf(header))
@@ -265,4 +273,8 @@ Object.defineProperty(Agent.prototype, Symbol.asyncDispose ?? Symbol.for('Symbol
   value: async function () { await this.close() }, configurable: true, writable: true,
 })
 
-module.exports = { Agent }
+const nativeAgent = Agent.native
+// For the rest of the facade, not for users.
+delete Agent.native
+
+module.exports = { Agent, nativeAgent, checkKind, BUILT_IN }

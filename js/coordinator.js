@@ -11,6 +11,7 @@ const { throwIfAborted } = require('./task.js')
 const { failure, fromNative, invalid, show } = require('./errors.js')
 const { readOptions, checksOf, abortSignal, callback, count } = require('./options.js')
 const { AUDIT_KEY } = require('./audit-key.js')
+const { ADAPT } = require('./coordinator-inside.js')
 const { nativeAuthority, grants } = require('./authority.js')
 const { name, key, names, address, identity, directory, amount, small, text } = require('./swarm-options.js')
 
@@ -265,6 +266,10 @@ class Coordinator {
 
   async [AUDIT_KEY](step, keyId) {
     await this.#inbox.ask((native, request) => native.auditKey(request, step, keyId))
+  }
+
+  [ADAPT](call) {
+    return this.#inbox.now(call)
   }
 
   auditLog() {

@@ -11,6 +11,7 @@ const RECORD = Object.freeze({
   more: 0, settled: 1, value: 2, failed: 3, message: 4, log: 5, identity: 6,
   agentJoined: 16, agentLeft: 17, taskFailed: 18, taskRetried: 19,
   work: 32, stop: 33, connected: 34, disconnected: 35, closed: 36, adapt: 37, subscriptionRefused: 38,
+  links: 48,
 })
 
 const FIXED_BYTES = 24

@@ -80,8 +80,7 @@ class Work {
   stop(token, { code, message }) {
     const context = this.running.get(token)
     if (context === undefined) return
-    const late = code === 'ABORTED' && Date.now() >= context.deadline
-    stopContext(context, late ? failure('TIMEOUT', 'the time of the task is up') : failure(code, message))
+    stopContext(context, failure(code, message))
   }
 
   stopAll(reason) {

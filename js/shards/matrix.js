@@ -58,7 +58,8 @@ class MatrixJob {
   }
 
   async run() {
-    if (this.#tiles.isEmpty) return
+    // Cancelled before it began, or nothing to do.
+    if (this.#ended || this.#tiles.isEmpty) return
     const timer = setInterval(() => this.#look(), LOOK_MS)
     // The coordinator keeps the process alive for as long as it must.
     timer.unref?.()
@@ -73,17 +74,21 @@ class MatrixJob {
     }
   }
 
-  /** Nothing more is handed out, and what is on its way is cancelled. */
+  /** Nothing more is handed out, what is on its way is cancelled, and whoever waits for the matrix is told. */
   cancel() {
-    this.#ended = true
-    for (const pending of this.#pending) for (const attempt of pending.attempts) attempt.stop.abort()
-    this.#pending.clear()
+    this.#end(failure('ABORTED', 'the operation was aborted'))
   }
 
   #fail(error) {
-    if (this.#ended) return
-    this.cancel()
-    this.#settle.reject(error)
+    if (!this.#ended) this.#end(error)
+  }
+
+  #end(error) {
+    this.#ended = true
+    for (const pending of this.#pending) for (const attempt of pending.attempts) attempt.stop.abort()
+    this.#pending.clear()
+    // Does nothing to one that is settled.
+    this.#settle?.reject(error)
   }
 
   /** Hands out tiles as long as there are agents for them. */

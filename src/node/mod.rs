@@ -17,6 +17,7 @@
 //! | [`subsequence`] | the best places of a query in a long series |
 //! | [`symbols`] | LCS, Levenshtein and LCSS |
 //! | [`elastic`] | the other elastic distances |
+//! | [`learn`] | learners |
 //! | [`library`] | pattern libraries |
 //! | [`library_file`] | pattern libraries in files |
 //! | [`swarm`] | coordinators and agents |
@@ -24,6 +25,7 @@
 //! | [`authority`] | certificate authorities |
 //! | [`audit`] | verification of audit logs |
 //! | [`keyring`] | keyrings, and what is sealed with them |
+//! | [`transport`] | messages between two addresses over QUIC |
 //! | [`diagnostics`] | `version` and the test hooks |
 
 // What a reader needs is documented in index.d.ts; the macro makes more items than are written here, and it needs
@@ -41,9 +43,12 @@ mod dtw;
 mod elastic;
 mod errors;
 mod keyring;
+mod learn;
 mod library;
 mod library_file;
 mod subsequence;
 mod swarm;
 mod symbols;
+mod sync;
 mod task;
+mod transport;

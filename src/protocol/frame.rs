@@ -34,6 +34,12 @@ pub const INLINE_PAYLOAD_BYTES: usize = 1 << 16;
 /// The longest frame on a lane of an established session.
 pub const LANE_FRAME_BYTES: usize = max_frame_bytes(INLINE_PAYLOAD_BYTES);
 
+/// The longest message of AgentDB sync. On the sync lane no payload takes a stream of its own.
+pub const SYNC_MESSAGE_BYTES: usize = 256 << 10;
+
+/// The longest frame on the sync lane.
+pub const SYNC_FRAME_BYTES: usize = max_frame_bytes(SYNC_MESSAGE_BYTES);
+
 /// The receiver may ignore the frame when it does not know its kind.
 const SKIPPABLE: u8 = 1;
 

@@ -7,11 +7,13 @@
 //! | [`frame`] | how a stream of bytes is cut into frames, and what is refused |
 //! | [`messages`] | what frames carry, kind by kind |
 //! | [`session`] | how two sides become a session, stay one and part |
+//! | [`direct`] | what two nodes say to each other without a coordinator |
 //! | [`enrolment`] | how a machine without an identity gets one |
 //! | [`tasks`] | what the coordinator knows of tasks: accepted, leased, finished; retention and idempotency |
 //! | [`work`] | what an agent has to do and has done: starts, results, leases |
 //! | [`value`] | encoded values: JSON with typed arrays as raw bytes |
 
+pub mod direct;
 pub mod enrolment;
 pub mod frame;
 pub mod messages;

@@ -122,10 +122,18 @@ impl From<NameError> for Refusal {
 #[derive(Clone, Default)]
 pub struct Revocations(Arc<Mutex<Arc<Refused>>>);
 
+/// One state of the list.
 #[derive(Default)]
-struct Refused {
+pub(crate) struct Refused {
     serials: HashSet<Serial>,
     ids: HashSet<String>,
+}
+
+impl Refused {
+    /// Whether any of these certificates of a member is refused, or the member itself.
+    pub(crate) fn contains_any<'a>(&self, id: &str, serials: impl IntoIterator<Item = &'a Serial>) -> bool {
+        self.ids.contains(id) || serials.into_iter().any(|serial| self.serials.contains(serial))
+    }
 }
 
 impl Revocations {
@@ -155,15 +163,14 @@ impl Revocations {
         *list = Arc::new(Refused { serials: list.serials.clone(), ids });
     }
 
-    /// Whether any of these certificates of a member is refused, or the member itself.
-    pub fn contains_any<'a>(&self, id: &str, serials: impl IntoIterator<Item = &'a Serial>) -> bool {
-        let list = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        list.ids.contains(id) || serials.into_iter().any(|serial| list.serials.contains(serial))
+    /// The list as it is now, for many questions.
+    pub(crate) fn current(&self) -> Arc<Refused> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether this peer is refused. Also for connections that are open when the list changes.
     pub fn contains(&self, peer: &Peer) -> bool {
-        self.contains_any(peer.name.id(), [&peer.serial])
+        self.current().contains_any(peer.name.id(), [&peer.serial])
     }
 }
 

@@ -10,17 +10,14 @@
 use super::admission::Refusal;
 use super::identity::{Identity, IdentityError, certificates, peer_of, verify_as_server, verify_chain};
 use super::spiffe::{PeerName, Role};
+use super::tls::ServerVerifier;
 use super::{now_ms, provider, sha256};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use rustls::client::Resumption;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::verify_tls13_signature;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
-};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,12 +82,15 @@ pub fn enrolment_server_config(
 /// # Errors
 /// Only if TLS 1.3 were not there.
 pub fn enrolment_client_config(pin: [u8; 32], protocol: &[u8]) -> Result<Arc<ClientConfig>, IdentityError> {
-    let schemes = provider().signature_verification_algorithms.supported_schemes();
+    let verify = move |leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>], now: UnixTime| {
+        let chain: Vec<_> = std::iter::once(leaf).chain(others).cloned().collect();
+        Pinned::at(&chain, &pin, now).map(drop).map_err(Refusal::into_tls)
+    };
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(IdentityError::Tls)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(PinVerifier { pin, schemes }))
+        .with_custom_certificate_verifier(Arc::new(ServerVerifier(verify)))
         .with_no_client_auth();
     config.alpn_protocols = vec![protocol.to_vec()];
     config.resumption = Resumption::disabled();
@@ -161,51 +161,6 @@ impl Pinned {
 fn is_pinned(certificate: &CertificateDer<'_>, pin: &[u8; 32]) -> bool {
     x509_parser::parse_x509_certificate(certificate)
         .is_ok_and(|(_, parsed)| verify_slices_are_equal(&sha256(parsed.public_key().raw), pin).is_ok())
-}
-
-/// Looks at who was dialled.
-#[derive(Debug)]
-struct PinVerifier {
-    pin: [u8; 32],
-    schemes: Vec<SignatureScheme>,
-}
-
-impl ServerCertVerifier for PinVerifier {
-    fn verify_server_cert(
-        &self,
-        leaf: &CertificateDer<'_>,
-        others: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let chain: Vec<_> = std::iter::once(leaf).chain(others).cloned().collect();
-        Pinned::at(&chain, &self.pin, now).map_err(Refusal::into_tls)?;
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        // Not compiled in.
-        Err(CertificateError::BadSignature.into())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &provider().signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.schemes.clone()
-    }
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ mod spiffe;
 mod tls;
 mod token;
 
+pub(crate) use admission::Refused;
 pub use admission::{Admission, Refusal, Revocations};
 pub use authority::{
     AuthorityError, AuthorityOptions, CertificateAuthority, Grants, IssueRequest, Issued, IssuedIdentity,

@@ -19,9 +19,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
-use rustls::{
-    ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
-};
+use rustls::{ClientConfig, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
+use std::fmt;
 use std::sync::Arc;
 
 /// For the side that listens: a coordinator or a peer. `protocols` are the application protocols (ALPN, RFC 7301), the
@@ -60,17 +59,17 @@ pub fn client_config(
     if !name.role().dials() {
         return Err(IdentityError::Role { found: name.role(), needed: "dial" });
     }
-    let verifier = ServerVerifier {
-        roots: identity.roots().clone(),
-        name: name.clone(),
-        admission: admission.clone(),
-        schemes: provider().signature_verification_algorithms.supported_schemes(),
+    let (roots, name, admission) = (identity.roots().clone(), name.clone(), admission.clone());
+    let verify = move |leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>], now: UnixTime| {
+        verify_as_server(leaf, others, &roots, now)
+            .and_then(|()| admit(&name, std::slice::from_ref(leaf), Role::serves, &admission))
+            .map_err(|refusal| admission.refuse(refusal))
     };
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(IdentityError::Tls)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_custom_certificate_verifier(Arc::new(ServerVerifier(verify)))
         .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity.key().clone())));
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     config.resumption = Resumption::disabled();
@@ -155,28 +154,28 @@ impl ClientCertVerifier for ClientVerifier {
     }
 }
 
-/// Looks at who was dialled.
-#[derive(Debug)]
-struct ServerVerifier {
-    roots: Arc<RootCertStore>,
-    name: PeerName,
-    admission: Admission,
-    schemes: Vec<SignatureScheme>,
+/// Looks at who was dialled: the leaf, what came behind it, and the time.
+pub(super) struct ServerVerifier<F>(pub(super) F);
+
+impl<F> fmt::Debug for ServerVerifier<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerVerifier")
+    }
 }
 
-impl ServerCertVerifier for ServerVerifier {
+impl<F> ServerCertVerifier for ServerVerifier<F>
+where
+    F: Fn(&CertificateDer<'_>, &[CertificateDer<'_>], UnixTime) -> Result<(), rustls::Error> + Send + Sync,
+{
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
+        others: &[CertificateDer<'_>],
         _: &ServerName<'_>,
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        verify_as_server(leaf, intermediates, &self.roots, now)
-            .and_then(|()| admit(&self.name, std::slice::from_ref(leaf), Role::serves, &self.admission))
-            .map_err(|refusal| self.admission.refuse(refusal))?;
-        Ok(ServerCertVerified::assertion())
+        (self.0)(leaf, others, now).map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -198,7 +197,7 @@ impl ServerCertVerifier for ServerVerifier {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.schemes.clone()
+        provider().signature_verification_algorithms.supported_schemes()
     }
 }
 

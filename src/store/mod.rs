@@ -1,4 +1,4 @@
-//! Where the coordinator keeps its tasks.
+//! Where the coordinator keeps its tasks, and a learner its experiences.
 //!
 //! The ledger ([`crate::protocol::tasks`]) decides what happens and hands over [`Change`]s; a store keeps them. Nothing
 //! that follows from a change leaves the process before [`TaskStore::commit`] has returned, so what a peer or a caller
@@ -8,17 +8,23 @@
 //! | --- | --- |
 //! | [`MemoryStore`] | keeps nothing beyond the process |
 //! | [`RedbStore`] | a file that survives the process, and the machine |
+//! | [`RedbRelayStore`] | what the relay of AgentDB sync keeps, in a file of its own |
+//! | [`ExperienceFile`] | the log of a learner's events, in a file |
 //! | `record` | what becomes of a record by a change |
 //! | `rows` | records as bytes |
 
+mod experiences;
 mod memory;
 mod record;
 mod redb;
 mod rows;
+mod sync;
 
+pub use experiences::ExperienceFile;
 pub use memory::MemoryStore;
 pub use record::apply;
 pub use redb::{DataDirectory, RedbStore, Storage};
+pub use sync::RedbRelayStore;
 
 use crate::protocol::tasks::{Change, Recovered};
 
@@ -42,7 +48,7 @@ pub trait TaskStore: Send {
 #[non_exhaustive]
 pub enum StoreError {
     /// The file system said no: no space, no permission, a disk that fails.
-    #[error("the task store at {path}: {message}")]
+    #[error("the store at {path}: {message}")]
     Io {
         /// Which file.
         path: String,
@@ -50,13 +56,13 @@ pub enum StoreError {
         message: String,
     },
     /// Another process has the store open.
-    #[error("the task store at {path} is in use by another process")]
+    #[error("the store at {path} is in use by another process")]
     InUse {
         /// Which file.
         path: String,
     },
     /// What is in the file is not what was written.
-    #[error("the task store at {path} is damaged: {message}")]
+    #[error("the store at {path} is damaged: {message}")]
     Corrupt {
         /// Which file.
         path: String,
@@ -64,7 +70,7 @@ pub enum StoreError {
         message: String,
     },
     /// The file was written by a later version, or for another one.
-    #[error("the task store at {path} has format version {found}, this version reads {supported}")]
+    #[error("the store at {path} has format version {found}, this version reads {supported}")]
     Schema {
         /// Which file.
         path: String,

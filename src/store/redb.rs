@@ -22,7 +22,7 @@ use ::redb::{Builder, Database, Durability, Error, StorageBackend, StorageError,
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use tables::{Failure, Work};
+pub(super) use tables::{Failure, Work};
 
 /// Bytes that redb may keep of the file. The tasks themselves are in the coordinator's memory already.
 const CACHE_BYTES: usize = 64 << 20;
@@ -54,64 +54,20 @@ impl<S: Storage> RedbStore<S> {
         Self { path: storage.name(), storage, database: None, opened: None, next_task: 0 }
     }
 
-    /// Opens the database, and makes an empty one first where there is none. A process that is killed while redb lays one
-    /// out leaves something that redb does not know again, so that happens beside the place where it is looked for.
     fn open_database(&mut self) -> Result<(), StoreError> {
         self.close();
-        let failed = |error: io::Error| io_error(&self.path, &error);
-        if !self.storage.lock().map_err(failed)? {
-            return Err(StoreError::InUse { path: self.path.clone() });
-        }
-        if self.storage.find().map_err(failed)?.is_none() {
-            let beside = self.storage.create().map_err(failed)?;
-            guarded(&self.path, || Ok(builder().create_with_backend(beside)?.close()?))?;
-            self.storage.publish().map_err(failed)?;
-        }
-        let found = self.storage.find().map_err(failed)?;
-        let found = found.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
-        let database = guarded(&self.path, || {
-            // redb would take an empty file for a new one, but this one was not empty when it was published.
-            if found.len().map_err(StorageError::Io)? == 0 {
-                return Err(Failure::Damaged("it is empty".to_owned()));
-            }
-            Ok(builder().create_with_backend(found)?)
-        })?;
-        self.database = Some(database);
+        self.database = Some(open_database(&self.path, &mut self.storage)?);
         Ok(())
     }
 
-    /// redb closes a database when it is dropped, which writes; on storage that fails it could do anything.
     fn close(&mut self) {
-        if let Some(database) = self.database.take() {
-            // What was committed is there, and what was not is repaired by the next opening.
-            drop(catch_unwind(AssertUnwindSafe(|| drop(database))));
-        }
+        close(&mut self.database);
     }
 
     /// Runs `work` in one durable transaction. When that fails in any way the database is closed, so that the next use
     /// begins with what is in the file.
     fn transaction<T>(&mut self, work: impl FnOnce(&WriteTransaction) -> Work<T>) -> Result<T, StoreError> {
-        let Some(database) = &self.database else {
-            return Err(StoreError::Io { path: self.path.clone(), message: "it is not open".to_owned() });
-        };
-        let done = guarded(&self.path, || {
-            let mut transaction = database.begin_write()?;
-            transaction.set_durability(Durability::Immediate)?;
-            match work(&transaction) {
-                Ok(value) => {
-                    transaction.commit()?;
-                    Ok(value)
-                }
-                Err(error) => {
-                    transaction.abort()?;
-                    Err(error)
-                }
-            }
-        });
-        if done.is_err() {
-            self.close();
-        }
-        done
+        durably(&self.path, &mut self.database, work)
     }
 
     /// After a failure: the same file again, which has to be what it was.
@@ -188,6 +144,67 @@ impl<S: Storage> Drop for RedbStore<S> {
     }
 }
 
+/// Opens the database, and makes an empty one first where there is none. A process that is killed while redb lays one
+/// out leaves something that redb does not know again, so that happens beside the place where it is looked for.
+pub(super) fn open_database<S: Storage>(path: &str, storage: &mut S) -> Result<Database, StoreError> {
+    let failed = |error: io::Error| io_error(path, &error);
+    if !storage.lock().map_err(failed)? {
+        return Err(StoreError::InUse { path: path.to_owned() });
+    }
+    if storage.find().map_err(failed)?.is_none() {
+        let beside = storage.create().map_err(failed)?;
+        guarded(path, || Ok(builder().create_with_backend(beside)?.close()?))?;
+        storage.publish().map_err(failed)?;
+    }
+    let found = storage.find().map_err(failed)?;
+    let found = found.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+    guarded(path, || {
+        // redb would take an empty file for a new one, but this one was not empty when it was published.
+        if found.len().map_err(StorageError::Io)? == 0 {
+            return Err(Failure::Damaged("it is empty".to_owned()));
+        }
+        Ok(builder().create_with_backend(found)?)
+    })
+}
+
+/// redb closes a database when it is dropped, which writes; on storage that fails it could do anything.
+pub(super) fn close(database: &mut Option<Database>) {
+    if let Some(database) = database.take() {
+        // What was committed is there, and what was not is repaired by the next opening.
+        drop(catch_unwind(AssertUnwindSafe(|| drop(database))));
+    }
+}
+
+/// Runs `work` in one durable transaction. When that fails in any way the database is closed, so that the next use begins
+/// with what is in the file.
+pub(super) fn durably<T>(
+    path: &str,
+    database: &mut Option<Database>,
+    work: impl FnOnce(&WriteTransaction) -> Work<T>,
+) -> Result<T, StoreError> {
+    let Some(open) = database else {
+        return Err(StoreError::Io { path: path.to_owned(), message: "it is not open".to_owned() });
+    };
+    let done = guarded(path, || {
+        let mut transaction = open.begin_write()?;
+        transaction.set_durability(Durability::Immediate)?;
+        match work(&transaction) {
+            Ok(value) => {
+                transaction.commit()?;
+                Ok(value)
+            }
+            Err(error) => {
+                transaction.abort()?;
+                Err(error)
+            }
+        }
+    });
+    if done.is_err() {
+        close(database);
+    }
+    done
+}
+
 fn builder() -> Builder {
     let mut builder = Builder::new();
     // Else redb trusts a file that was closed in order, and may panic when something has changed it since.
@@ -197,7 +214,7 @@ fn builder() -> Builder {
 
 /// Runs `work` on the database, and says what went wrong with it. redb panics where it trusts a file that something else
 /// has damaged; that is an error as well, not the end of the process.
-fn guarded<T>(path: &str, work: impl FnOnce() -> Work<T>) -> Result<T, StoreError> {
+pub(super) fn guarded<T>(path: &str, work: impl FnOnce() -> Work<T>) -> Result<T, StoreError> {
     let path = || path.to_owned();
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(value)) => Ok(value),
@@ -224,7 +241,7 @@ fn guarded<T>(path: &str, work: impl FnOnce() -> Work<T>) -> Result<T, StoreErro
     }
 }
 
-fn io_error(path: &str, error: &io::Error) -> StoreError {
+pub(super) fn io_error(path: &str, error: &io::Error) -> StoreError {
     let path = path.to_owned();
     match error.kind() {
         // Cut off, or not of this kind at all.

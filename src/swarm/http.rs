@@ -1,4 +1,4 @@
-//! /metrics, /healthz and /readyz over HTTP/1.1, for monitoring alone.
+//! /metrics, /agents, /healthz and /readyz over HTTP/1.1, for monitoring alone.
 
 use super::network;
 use http_body_util::Full;
@@ -25,6 +25,8 @@ const CONNECTION: Duration = Duration::from_secs(60);
 pub(super) trait Monitored: Send + Sync {
     /// Prometheus text.
     fn metrics(&self) -> String;
+    /// The connected agents, as JSON.
+    fn agents(&self) -> Result<String, serde_json::Error>;
     /// Why no tasks are taken at present, if so.
     fn not_ready(&self) -> Option<&'static str>;
 }
@@ -89,11 +91,15 @@ fn answer(request: &Request<Incoming>, monitored: &dyn Monitored) -> Response<Fu
     }
     match request.uri().path() {
         "/metrics" => text(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", monitored.metrics()),
+        "/agents" => match monitored.agents() {
+            Ok(agents) => text(StatusCode::OK, "application/json", agents),
+            Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        },
         "/healthz" => plain(StatusCode::OK, "ok"),
         "/readyz" => match monitored.not_ready() {
             None => plain(StatusCode::OK, "ready"),
             Some(reason) => plain(StatusCode::SERVICE_UNAVAILABLE, reason),
         },
-        _ => plain(StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz"),
+        _ => plain(StatusCode::NOT_FOUND, "there are /metrics, /agents, /healthz and /readyz"),
     }
 }

@@ -3,6 +3,8 @@
 //! Durations are in milliseconds, as the names of this project's first plans have them. A label for the kind of a task
 //! has a bounded number of values: kinds are the programs' own words.
 
+mod sync;
+
 use super::coordinator::SwarmStats;
 use super::dial_errors;
 use crate::protocol::frame::INLINE_PAYLOAD_BYTES;
@@ -17,6 +19,7 @@ use prometheus::{
 };
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
+use sync::SyncMetrics;
 
 /// Kinds with a label of their own; the others share one.
 const MAX_KINDS: usize = 256;
@@ -26,6 +29,9 @@ const OTHER_KINDS: &str = "other";
 /// From one millisecond, the resolution of run times, to a minute.
 const DURATIONS_MS: &[f64] =
     &[1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 1e4, 3e4, 6e4];
+/// Where verdicts on matches change their consequences (0.3, 0.7, 0.8), and between.
+const QUALITIES: &[f64] = &[0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0];
+
 /// Similarities and scores: 0 to 1.
 const SHARES: &[f64] = &[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0];
 
@@ -38,6 +44,8 @@ pub(super) struct Failing {
     pub(super) register: bool,
     /// The audit log cannot be written, or entries were lost.
     pub(super) audit: bool,
+    /// The store of the sync relay does not work.
+    pub(super) relay: bool,
 }
 
 /// What is read when somebody asks.
@@ -58,6 +66,7 @@ pub(super) struct Metrics {
     dtw_duration: Histogram,
     lcs_duration: Histogram,
     similarity: Histogram,
+    quality: Histogram,
     agents: IntGauge,
     queued: IntGauge,
     running: IntGauge,
@@ -81,6 +90,8 @@ pub(super) struct Metrics {
     audit_failing: IntGauge,
     audit_entries: IntCounter,
     audit_lost: IntCounter,
+    pub(super) sync: SyncMetrics,
+    relay_failing: IntGauge,
     kinds: Mutex<HashSet<String>>,
 }
 
@@ -141,6 +152,11 @@ impl Metrics {
                 "midstreamer_pattern_similarity",
                 "Similarity of the best match of each library.search",
                 SHARES,
+            )?,
+            quality: histogram(
+                "reasoningbank_quality_score",
+                "Quality of the verdicts of a learner that is attached to the coordinator",
+                QUALITIES,
             )?,
             agents: gauge("quic_active_agents", "Agents connected")?,
             queued: gauge("midstreamer_tasks_queued", "Tasks that wait for an agent")?,
@@ -207,6 +223,11 @@ impl Metrics {
                 "midstreamer_audit_entries_lost_total",
                 "Entries that the audit log could not take; those that somebody waited for were refused",
             )?,
+            sync: SyncMetrics::register(&registry)?,
+            relay_failing: gauge(
+                "midstreamer_sync_relay_failing",
+                "1 while the store of the sync relay does not work",
+            )?,
             kinds: Mutex::default(),
             registry,
         })
@@ -259,6 +280,7 @@ impl Metrics {
             Code::Timeout => "timeout",
             Code::Store => "store",
             Code::Internal => "internal",
+            Code::NotFound => "not_found",
         };
         self.turned_away.with_label_values(&[code]).inc();
     }
@@ -316,6 +338,10 @@ impl Metrics {
         }
     }
 
+    pub(super) fn quality(&self, quality: f64) {
+        self.quality.observe(quality);
+    }
+
     pub(super) fn retried(&self, kind: &str) {
         self.retried.with_label_values(&[self.label(kind)]).inc();
     }
@@ -345,6 +371,7 @@ impl Metrics {
         count(&self.sent, stats.bytes_out);
         set(&self.uptime, stats.uptime_ms);
         set(&self.store_failing, u64::from(failing.store));
+        set(&self.relay_failing, u64::from(failing.relay));
         set(&self.register_failing, u64::from(failing.register));
         set(&self.identity_ends, identity_ends_ms / 1000);
         set(&self.audit_failing, u64::from(failing.audit));

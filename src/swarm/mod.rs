@@ -12,6 +12,7 @@
 //! | `renewal` | when an identity is renewed, and who keeps it |
 //! | `metrics`, `http` | numbers for operators, and where they are read |
 //! | `pace` | how slowly a frame may arrive |
+//! | [`sync`] | links for the messages of AgentDB sync |
 //! | `dial_errors` | TLS alerts inside QUIC errors |
 
 pub mod agent;
@@ -29,6 +30,7 @@ mod network;
 mod once;
 mod pace;
 mod renewal;
+pub mod sync;
 
 pub use agent::Agent;
 pub use coordinator::Coordinator;

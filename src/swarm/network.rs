@@ -20,15 +20,16 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 /// Lanes that a peer may open. quinn makes room for each at once: 1,024 of them treble the memory of an idle connection.
-const MAX_LANES: u32 = 4;
+const MAX_LANES: u32 = 3;
 
 /// Large payloads that a peer may have on the way at once, each on a stream of its own. All of them are read at once: one
 /// that is not would keep its window of the connection, and the lanes with it.
 const MAX_LARGE: u32 = 3;
 
-/// What a stream and a connection may have in flight. Large payloads alone cannot use up the connection's.
+/// What a stream and a connection may have in flight. Large payloads and lanes that are not read leave the control
+/// lane its part of the connection's.
 const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = (MAX_LARGE + 2) * STREAM_WINDOW;
+const CONNECTION_WINDOW: u32 = (MAX_LARGE + MAX_LANES) * STREAM_WINDOW;
 
 /// The round trip that is assumed before one was measured. QUIC's default of 333 ms makes every handshake packet that is lost in a
 /// storm of logins cost a second.

@@ -38,12 +38,10 @@ enum Kind {
 impl Level {
     /// Every level of this processor, slowest first.
     pub fn available() -> Vec<Level> {
-        let mut levels = vec![Level(Kind::Scalar), Level(Kind::Portable)];
+        let levels = [Level(Kind::Scalar), Level(Kind::Portable)].into_iter();
         #[cfg(target_arch = "x86_64")]
-        if avx2::detected() {
-            levels.push(Level(Kind::Avx2));
-        }
-        levels
+        let levels = levels.chain(avx2::detected().then_some(Level(Kind::Avx2)));
+        levels.collect()
     }
 
     /// The level that kernels should use: the best one, or the one named by [`LEVEL_VARIABLE`]. A name that this

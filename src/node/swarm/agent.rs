@@ -340,7 +340,7 @@ impl NativeAgent {
 }
 
 impl NativeAgent {
-    fn agent(&self) -> Result<Agent, Error<Code>> {
+    pub(in crate::node) fn agent(&self) -> Result<Agent, Error<Code>> {
         self.open.agent().ok_or_else(closed)
     }
 }

@@ -6,8 +6,7 @@ use super::super::errors::Code;
 use super::super::task::fallible_promise;
 use super::environment::{self, Ends};
 use super::headers::{
-    AcceptedHeader, AgentHeader, LogHeader, MessageHeader, NoticeHeader, ResultHeader, StateHeader,
-    StatsHeader, json,
+    AcceptedHeader, LogHeader, MessageHeader, NoticeHeader, ResultHeader, StateHeader, StatsHeader, json,
 };
 use super::identities::Identities;
 use super::outbox::{Outbox, RecordType};
@@ -15,7 +14,8 @@ use super::{closed, identity, optional, small, texts, thrown};
 use crate::security::audit::{Anchor, hex_of_head};
 use crate::security::{Grants, JoinToken};
 use crate::swarm::coordinator::{
-    Accepted, CoordinatorConfig, CoordinatorEvent, LogListener, TaskRequest, TaskResult, WaiterId,
+    Accepted, AgentRecord, CoordinatorConfig, CoordinatorEvent, LogListener, TaskRequest, TaskResult,
+    WaiterId,
 };
 use crate::swarm::{Coordinator, SwarmError};
 use bytes::Bytes;
@@ -93,10 +93,10 @@ struct StartedHeader<'a> {
 fn report(outbox: &Outbox, event: CoordinatorEvent) {
     match event {
         CoordinatorEvent::AgentJoined(agent) => {
-            outbox.push(RecordType::AgentJoined, 0.0, &AgentHeader::new(&agent, None), &[]);
+            outbox.push(RecordType::AgentJoined, 0.0, &AgentRecord::new(&agent, None), &[]);
         }
         CoordinatorEvent::AgentLeft { agent, reason } => {
-            outbox.push(RecordType::AgentLeft, 0.0, &AgentHeader::new(&agent, Some(&reason)), &[]);
+            outbox.push(RecordType::AgentLeft, 0.0, &AgentRecord::new(&agent, Some(&reason)), &[]);
         }
         CoordinatorEvent::TaskFailed(task) => {
             outbox.offer(RecordType::TaskFailed, &NoticeHeader::from(&task), &[]);
@@ -213,6 +213,7 @@ impl NativeCoordinator {
                 .unwrap_or(defaults.max_retained_bytes),
             http: some(http),
             on_log: log.then(|| log_to(&self.open.outbox)),
+            ..CoordinatorConfig::default()
         };
         let (outbox, open) = (self.open.outbox.clone(), self.open.clone());
         Coordinator::start(config, Arc::new(move |event| report(&outbox, event)), move |result| {
@@ -347,6 +348,22 @@ impl NativeCoordinator {
         Ok(())
     }
 
+    /// A command to all agents, or to one; how many it went to.
+    #[napi(catch_unwind)]
+    pub fn adapt(&self, to: Option<String>, command: String, payload: &[u8]) -> Result<f64, Error<Code>> {
+        let payload = Bytes::from(copy("payload", payload)?);
+        let sent = self.coordinator()?.adapt(to.as_deref(), &command, &payload);
+        sent.map(|sent| sent as f64).map_err(|error| thrown(&error))
+    }
+
+    /// Qualities of verdicts, for the metrics.
+    #[napi(catch_unwind)]
+    pub fn judged(&self, qualities: &[f64]) -> Result<(), Error<Code>> {
+        let coordinator = self.coordinator()?;
+        qualities.iter().for_each(|&quality| coordinator.judged(quality));
+        Ok(())
+    }
+
     #[napi(catch_unwind)]
     pub fn subscribe(&self, topic: String) -> Result<(), Error<Code>> {
         self.coordinator()?.subscribe(&topic);
@@ -363,7 +380,7 @@ impl NativeCoordinator {
     #[napi(catch_unwind)]
     pub fn agents(&self) -> Result<String, Error<Code>> {
         let agents = self.coordinator()?.agents();
-        Ok(json(&agents.iter().map(|agent| AgentHeader::new(agent, None)).collect::<Vec<_>>()))
+        Ok(json(&agents.iter().map(|agent| AgentRecord::new(agent, None)).collect::<Vec<_>>()))
     }
 
     /// JSON.

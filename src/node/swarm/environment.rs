@@ -15,7 +15,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What has to end with the environment.
-pub(super) trait Ends: Send + Sync {
+pub(in crate::node) trait Ends: Send + Sync {
     /// Closes it, tells JavaScript nothing any more, and calls `done` (or drops it) when it is closed.
     fn end(&self, done: Box<dyn FnOnce() + Send>);
 }
@@ -32,7 +32,7 @@ thread_local! {
 }
 
 /// Until [`leave`] is called with the ticket, the end of the environment ends `what`.
-pub(super) fn enter(env: &Env, what: Weak<dyn Ends>) -> Result<u64, Error<Code>> {
+pub(in crate::node) fn enter(env: &Env, what: Weak<dyn Ends>) -> Result<u64, Error<Code>> {
     let (ticket, hooked) = OPEN.with_borrow_mut(|open| {
         open.last += 1;
         open.entries.insert(open.last, what);
@@ -46,7 +46,7 @@ pub(super) fn enter(env: &Env, what: Weak<dyn Ends>) -> Result<u64, Error<Code>>
     Ok(ticket)
 }
 
-pub(super) fn leave(ticket: u64) {
+pub(in crate::node) fn leave(ticket: u64) {
     OPEN.with_borrow_mut(|open| open.entries.remove(&ticket));
 }
 

@@ -1,10 +1,9 @@
 //! What the swarm tells, with the names that JavaScript knows.
 
-use crate::swarm::coordinator::{AgentInfo, SwarmStats, TaskNotice, TaskResult, TaskState};
+use crate::swarm::coordinator::{SwarmStats, TaskNotice, TaskResult, TaskState};
 use crate::swarm::logs::LogEntry;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
 
 /// `TaskResult` without its value, which is the payload.
 #[derive(Serialize)]
@@ -67,55 +66,6 @@ impl<'a> From<&'a TaskState> for StateHeader<'a> {
             agent_id: state.agent.as_deref(),
             progress: state.progress,
             error: state.error.as_deref(),
-        }
-    }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct AgentHeader<'a> {
-    id: &'a str,
-    #[serde(rename = "type")]
-    agent_type: &'a str,
-    capabilities: Vec<&'a str>,
-    metadata: &'a BTreeMap<String, String>,
-    software: &'a str,
-    connected_at: u64,
-    last_seen_at: u64,
-    running: u64,
-    completed: u64,
-    failed: u64,
-    load: f64,
-    memory_bytes: u64,
-    rtt_ms: f64,
-    remote_address: &'a str,
-    transport: &'static str,
-    key_exchange: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
-}
-
-impl<'a> AgentHeader<'a> {
-    /// `reason`: why it left.
-    pub(super) fn new(agent: &'a AgentInfo, reason: Option<&'a str>) -> Self {
-        Self {
-            id: &agent.id,
-            agent_type: &agent.agent_type,
-            capabilities: agent.capabilities.iter().map(AsRef::as_ref).collect(),
-            metadata: &agent.metadata,
-            software: &agent.software,
-            connected_at: agent.connected_at,
-            last_seen_at: agent.last_seen_at,
-            running: agent.running,
-            completed: agent.completed,
-            failed: agent.failed,
-            load: agent.load,
-            memory_bytes: agent.memory_bytes,
-            rtt_ms: agent.rtt_ms,
-            remote_address: &agent.remote_address,
-            transport: "quic",
-            key_exchange: &agent.key_exchange,
-            reason,
         }
     }
 }

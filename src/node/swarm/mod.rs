@@ -17,10 +17,12 @@
 mod agent;
 mod coordinator;
 mod enrolment;
-mod environment;
+pub(super) mod environment;
 mod headers;
 mod identities;
-mod outbox;
+pub(super) mod outbox;
+
+pub(super) use agent::NativeAgent;
 
 use super::arguments::natural;
 use super::errors::Code;
@@ -29,7 +31,7 @@ use crate::swarm::{SwarmCode, SwarmError};
 use napi::Error;
 use std::sync::Arc;
 
-fn thrown(error: &SwarmError) -> Error<Code> {
+pub(super) fn thrown(error: &SwarmError) -> Error<Code> {
     Error::new(Code::Swarm(error.code), error.message.clone())
 }
 
@@ -53,7 +55,7 @@ fn texts(list: Vec<String>) -> Vec<Arc<str>> {
 }
 
 /// An identity that was given as three texts.
-fn identity(certificate: &str, private_key: &str, ca: &str) -> Result<Identity, Error<Code>> {
+pub(super) fn identity(certificate: &str, private_key: &str, ca: &str) -> Result<Identity, Error<Code>> {
     Identity::parse(certificate, private_key, ca).map_err(|error| {
         let code = match error {
             // It is one, but nobody would believe it: expired, or not of its own authority.

@@ -29,7 +29,7 @@ use zeroize::Zeroize;
 /// What a record is about. The facade knows the same numbers (js/inbox.js).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum RecordType {
+pub(in crate::node) enum RecordType {
     /// There are more batches: to be taken in another turn of the event loop.
     More = 0,
     /// A request succeeded; what it gave is in the header.
@@ -66,6 +66,8 @@ pub(super) enum RecordType {
     Adapt = 37,
     /// Messages on a topic will not come.
     SubscriptionRefused = 38,
+    /// The links of a database have something to tell.
+    Links = 48,
 }
 
 /// Bytes before the header.
@@ -86,7 +88,7 @@ const COPIED_BYTES: usize = 64 << 10;
 /// Weak: it does not keep the process alive. At most one call is under way, see `armed`.
 type Wake = ThreadsafeFunction<(), Unknown<'static>, (), Status, false, true, 4>;
 
-pub(super) struct Outbox(Mutex<State>);
+pub(in crate::node) struct Outbox(Mutex<State>);
 
 struct State {
     /// None: the environment or the facade is gone, and nobody listens.
@@ -115,20 +117,26 @@ struct Batch {
 
 impl Outbox {
     /// `wake` is called without arguments when there is something to take.
-    pub(super) fn new(wake: &Function<'_, (), Unknown<'static>>) -> napi::Result<Arc<Self>> {
+    pub(in crate::node) fn new(wake: &Function<'_, (), Unknown<'static>>) -> napi::Result<Arc<Self>> {
         let wake = wake.build_threadsafe_function::<()>().weak::<true>().max_queue_size::<4>().build()?;
         Ok(Arc::new(Self(Mutex::new(State::new(Some(Arc::new(wake)))))))
     }
 
     /// Whatever comes later is dropped.
-    pub(super) fn shut(&self) {
+    pub(in crate::node) fn shut(&self) {
         let old = mem::replace(&mut *self.lock(), State::new(None));
         // Outside the lock: releasing the function takes locks of its own.
         drop(old);
     }
 
     /// A record that somebody waits for.
-    pub(super) fn push(&self, record: RecordType, token: f64, header: &impl Serialize, payload: &[u8]) {
+    pub(in crate::node) fn push(
+        &self,
+        record: RecordType,
+        token: f64,
+        header: &impl Serialize,
+        payload: &[u8],
+    ) {
         self.put(record, token, header, payload, false);
     }
 
@@ -164,7 +172,7 @@ impl Outbox {
     }
 
     /// A request succeeded.
-    pub(super) fn settle(&self, request: f64, header: &impl Serialize) {
+    pub(in crate::node) fn settle(&self, request: f64, header: &impl Serialize) {
         self.push(RecordType::Settled, request, header, &[]);
     }
 
@@ -174,7 +182,7 @@ impl Outbox {
     }
 
     /// What a request with an empty answer calls when it is done.
-    pub(super) fn done(
+    pub(in crate::node) fn done(
         self: &Arc<Self>,
         request: f64,
     ) -> impl FnOnce(Result<(), SwarmError>) + Send + 'static {
@@ -182,7 +190,7 @@ impl Outbox {
     }
 
     /// What a request calls when it is done; `header` makes the answer.
-    pub(super) fn answer<T, H: Serialize>(
+    pub(in crate::node) fn answer<T, H: Serialize>(
         self: &Arc<Self>,
         request: f64,
         header: impl FnOnce(T) -> H + Send + 'static,
@@ -195,7 +203,7 @@ impl Outbox {
     }
 
     /// The oldest batch, for JavaScript.
-    pub(super) fn take<'env>(&self, env: &'env Env) -> napi::Result<Option<BufferSlice<'env>>> {
+    pub(in crate::node) fn take<'env>(&self, env: &'env Env) -> napi::Result<Option<BufferSlice<'env>>> {
         let dropped = mem::take(&mut self.lock().dropped);
         if dropped > 0 {
             tracing::warn!(dropped, "messages and log entries were dropped while the event loop was blocked");

@@ -27,6 +27,8 @@ pub enum Code {
     Store = 9,
     /// Something is wrong in the program that says so.
     Internal = 10,
+    /// What was asked for is not here. Final for the link that it was asked on.
+    NotFound = 11,
 }
 
 impl Code {
@@ -96,7 +98,7 @@ pub enum Lane {
     Control = 0,
     /// Tasks, results and topics.
     Task = 1,
-    /// AgentDB sync, of the lowest priority. To come.
+    /// AgentDB sync, of the lowest priority.
     Sync = 2,
     /// The only stream of a connection for enrolment.
     Enrolment = 3,

@@ -20,7 +20,7 @@ macro_rules! kinds {
         /// What a frame is.
         ///
         /// 0x01 to 0x3f belong to the control lane (of these 0x20 to 0x3f to the renewal of identities),
-        /// 0x40 to 0x7f to the task lane, 0x80 to 0xbf to AgentDB sync, to come, 0xc0 to 0xc7 to enrolment. 0xf0 to 0xff are for experiments and
+        /// 0x40 to 0x7f to the task lane, 0x80 to 0xbf to AgentDB sync, 0xc0 to 0xc7 to enrolment. 0xf0 to 0xff are for experiments and
         /// never get a meaning. The rest is free.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[repr(u8)]
@@ -122,6 +122,14 @@ kinds! {
     PublishAck = 0x45, Task, Coordinator;
     /// A command to adapt.
     Adapt = 0x46, Task, Coordinator;
+    /// A link is wanted for a database.
+    SyncOpen = 0x80, Sync, Agent;
+    /// Messages may follow.
+    SyncOpened = 0x81, Sync, Coordinator;
+    /// A link is closed, or was not opened.
+    SyncClosed = 0x82, Sync, Either;
+    /// A message of AgentDB sync.
+    SyncMessage = 0x83, Sync, Either;
     /// A join token, and a request for a certificate.
     Enrol = 0xc0, Enrolment, Agent;
     /// The certificate.

@@ -11,6 +11,7 @@
 //! | `control` | handshake, heartbeats, credit, cancellation, goodbye |
 //! | `enrolment` | a join token for a certificate |
 //! | `renewal` | new certificates for agents |
+//! | `sync` | links for the messages of AgentDB sync |
 //! | `task` | tasks, results, topics |
 
 mod code;
@@ -18,6 +19,7 @@ mod control;
 mod enrolment;
 mod kind;
 mod renewal;
+mod sync;
 mod task;
 
 pub use code::{CancelReason, Code, Content, FailureReason, Lane};
@@ -28,4 +30,5 @@ pub use control::{
 pub use enrolment::{Enrol, Enrolled};
 pub use kind::{FrameKind, Sender};
 pub use renewal::{Renew, RenewalKept, Renewed};
+pub use sync::{SyncClosed, SyncMessage, SyncOpen, SyncOpened};
 pub use task::{Adapt, Assign, Complete, LaneOpen, Publish, PublishAck, TaskError};

@@ -42,8 +42,11 @@ pub const VERSIONS: &[Version] = &[Version { protocol: 1, alpn: b"nt-swarm/1" }]
 /// A feature: the coordinator has an authority and renews the identities of its agents over their connections.
 pub const RENEWAL: u64 = 1;
 
+/// A feature: messages of AgentDB sync, on a lane of their own.
+pub const SYNC: u64 = 2;
+
 /// The features that this version can use.
-pub const FEATURES: u64 = RENEWAL;
+pub const FEATURES: u64 = RENEWAL | SYNC;
 
 /// The protocols for TLS, by preference.
 pub fn alpns(versions: &[Version]) -> Vec<Vec<u8>> {

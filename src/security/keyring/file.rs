@@ -22,7 +22,9 @@ use zeroize::{Zeroize, Zeroizing};
 /// Bytes of a file that is read: more than the most keys take.
 const LARGEST_FILE: u64 = 1 << 20;
 
-const VERSION: u32 = 1;
+/// Without a key that follows another one, as it was before there were any; and with one.
+const FIRST_VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const FILE_KEY_CONTEXT: &[u8] = b"midstreamer keyring file key 1";
 const KEYS_CONTEXT: &[u8] = b"midstreamer keyring file 1";
 
@@ -48,11 +50,15 @@ struct Entry {
     state: String,
     created_at: u64,
     key: String,
+    /// The naming secret, of a key that follows another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    naming: Option<String>,
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
         self.key.zeroize();
+        self.naming.zeroize();
     }
 }
 
@@ -100,7 +106,7 @@ impl KeyringFile {
             return Ok(opened);
         }
         let file = Self { path: path.to_owned(), file_key: passphrase.map(FileKey::new).transpose()? };
-        file.write(&lock, &Ring::new(Key::random(now_ms)?))?;
+        file.write(&lock, &Ring::new(Key::random(now_ms, None)?))?;
         let found = file.read()?;
         Ok((file, found))
     }
@@ -151,16 +157,12 @@ impl KeyringFile {
     /// Puts a ring in place of what it held.
     pub(super) fn write(&self, lock: &FileLock, ring: &Ring) -> Result<(), KeyringError> {
         let entries = ring.slots().iter().map(entry).collect::<Vec<_>>();
+        let follows = ring.slots().iter().any(|slot| slot.key.inherited().is_some());
+        let version = if follows { VERSION } else { FIRST_VERSION };
         let document = match &self.file_key {
             None => {
                 let checksum = Some(checksum(&entries));
-                Document {
-                    version: VERSION,
-                    keys: Some(entries),
-                    checksum,
-                    file_key: None,
-                    sealed_keys: None,
-                }
+                Document { version, keys: Some(entries), checksum, file_key: None, sealed_keys: None }
             }
             Some(FileKey { cipher, sealed }) => {
                 let mut text = json(&entries, entries.len())?;
@@ -171,7 +173,7 @@ impl KeyringFile {
                 let sealed_keys =
                     Some(SealedKeys { nonce: hex(&nonce), ciphertext: hex(&text) + &hex(tag.as_ref()) });
                 let file_key = Some(sealed.clone());
-                Document { version: VERSION, keys: None, checksum: None, file_key, sealed_keys }
+                Document { version, keys: None, checksum: None, file_key, sealed_keys }
             }
         };
         let text = json(&document, 2 * ring.slots().len())?;
@@ -229,7 +231,14 @@ impl KeyringFile {
         let id = KeyId::parse(&entry.id).ok_or_else(|| self.corrupt("an id is not one"))?;
         let state = KeyState::parse(&entry.state).ok_or_else(|| self.corrupt("a state is not one"))?;
         let secret = secret_of(&entry.key).ok_or_else(|| self.corrupt("a key is not one"))?;
-        Ok(Slot { key: Arc::new(Key::new(id, entry.created_at, secret)?), state })
+        let key = match &entry.naming {
+            None => Key::new(id, entry.created_at, secret)?,
+            Some(naming) => {
+                let naming = secret_of(naming).ok_or_else(|| self.corrupt("a naming secret is not one"))?;
+                Key::following(id, entry.created_at, secret, naming)?
+            }
+        };
+        Ok(Slot { key: Arc::new(key), state })
     }
 
     fn corrupt(&self, what: &'static str) -> KeyringError {
@@ -284,7 +293,7 @@ fn parse(path: &Path, text: &str) -> Result<Document, KeyringError> {
     let not_one = |_| corrupt(path, "not the file of a keyring");
     // First: what a later version has besides is not known here.
     let Versioned { version } = serde_json::from_str(text).map_err(not_one)?;
-    if version != VERSION {
+    if !(FIRST_VERSION..=VERSION).contains(&version) {
         return Err(KeyringError::Schema { path: path.to_owned(), found: version, supported: VERSION });
     }
     serde_json::from_str(text).map_err(not_one)
@@ -295,15 +304,20 @@ fn corrupt(path: &Path, what: &'static str) -> KeyringError {
 }
 
 fn entry(slot: &Slot) -> Entry {
+    let (id, state) = (slot.key.id.to_string(), slot.state.as_str().to_owned());
+    let naming = slot.key.inherited().map(digits_of);
+    Entry { id, state, created_at: slot.key.created_at, key: digits_of(slot.key.secret()), naming }
+}
+
+/// Not by format!, which would leave the digits of a secret all over the heap.
+fn digits_of(secret: &[u8; SECRET_BYTES]) -> String {
     const DIGITS: [char; 16] =
         ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
-    // Not by format!, which would leave the digits of a secret all over the heap.
-    let mut key = String::with_capacity(2 * SECRET_BYTES);
-    for byte in slot.key.secret() {
-        key.extend([DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    let mut digits = String::with_capacity(2 * SECRET_BYTES);
+    for byte in secret {
+        digits.extend([DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
     }
-    let (id, state) = (slot.key.id.to_string(), slot.state.as_str().to_owned());
-    Entry { id, state, created_at: slot.key.created_at, key }
+    digits
 }
 
 fn secret_of(digits: &str) -> Option<Zeroizing<[u8; SECRET_BYTES]>> {
@@ -320,8 +334,8 @@ fn secret_of(digits: &str) -> Option<Zeroizing<[u8; SECRET_BYTES]>> {
 /// SHA-256 of the entries, a line each: a key with one wrong digit would otherwise seal what nobody can open.
 fn checksum(entries: &[Entry]) -> String {
     let mut context = digest::Context::new(&digest::SHA256);
-    for Entry { id, state, created_at, key } in entries {
-        for field in [id, state, &created_at.to_string(), key] {
+    for Entry { id, state, created_at, key, naming } in entries {
+        for field in [id, state, &created_at.to_string(), key].into_iter().chain(naming) {
             context.update(field.as_bytes());
             context.update(b"\n");
         }
@@ -331,7 +345,7 @@ fn checksum(entries: &[Entry]) -> String {
 
 /// As text, in memory that is wiped and was large enough from the beginning: what grows leaves copies behind.
 fn json(value: &impl Serialize, keys: usize) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
-    let mut text = Zeroizing::new(Vec::with_capacity(4096 + 256 * keys));
+    let mut text = Zeroizing::new(Vec::with_capacity(4096 + 384 * keys));
     serde_json::to_writer_pretty(&mut *text, value)
         .map_err(|_| KeyringError::Crypto("the keys have no JSON form"))?;
     Ok(text)

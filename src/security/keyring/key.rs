@@ -2,6 +2,9 @@
 //!
 //! The secret itself encrypts nothing. HKDF-SHA-256 (RFC 5869) makes a key of it for each purpose, so that what is sealed
 //! for one purpose is noise for another, and a later version of a format can have keys of its own.
+//!
+//! Beside its secret a key has a *naming secret*, from which keys of keyed hashes follow. A key that is made in a ring takes
+//! over that of the current one, so hashes stay the same when keys change; keys of one naming secret are a line.
 
 use super::KeyringError;
 use crate::security::{hex, unhex};
@@ -19,6 +22,7 @@ pub(super) const ID_BYTES: usize = 8;
 
 const ENVELOPE_PURPOSE: &[u8] = b"midstreamer keyring envelope 1";
 const STREAM_PURPOSE: &[u8] = b"midstreamer keyring stream 1";
+const NAMING_PURPOSE: &[u8] = b"midstreamer keyring naming 1";
 
 /// The number of a key: 64 random bits. Not secret; everything that is sealed carries it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,23 +54,43 @@ pub(super) struct Key {
     pub(super) created_at: u64,
     secret: Zeroizing<[u8; SECRET_BYTES]>,
     envelope: LessSafeKey,
+    /// The naming secret.
+    naming: Zeroizing<[u8; SECRET_BYTES]>,
+    /// Whether that is another key's, which this one has followed.
+    inherits: bool,
 }
 
 impl Key {
+    /// The first of its line: its naming secret follows from its own.
     pub(super) fn new(
         id: KeyId,
         created_at: u64,
         secret: Zeroizing<[u8; SECRET_BYTES]>,
     ) -> Result<Self, KeyringError> {
-        let envelope = derived(secret.as_ref(), &[], ENVELOPE_PURPOSE)?;
-        Ok(Self { id, created_at, secret, envelope })
+        let naming = expanded(secret.as_ref(), &[], NAMING_PURPOSE)?;
+        Ok(Self { inherits: false, ..Self::following(id, created_at, secret, naming)? })
     }
 
-    /// A new one.
-    pub(super) fn random(created_at: u64) -> Result<Self, KeyringError> {
+    /// One that names as the key before it did.
+    pub(super) fn following(
+        id: KeyId,
+        created_at: u64,
+        secret: Zeroizing<[u8; SECRET_BYTES]>,
+        naming: Zeroizing<[u8; SECRET_BYTES]>,
+    ) -> Result<Self, KeyringError> {
+        let envelope = derived(secret.as_ref(), &[], ENVELOPE_PURPOSE)?;
+        Ok(Self { id, created_at, secret, envelope, naming, inherits: true })
+    }
+
+    /// A new one; `before` is the key that it is to follow.
+    pub(super) fn random(created_at: u64, before: Option<&Self>) -> Result<Self, KeyringError> {
         let mut secret = Zeroizing::new([0; SECRET_BYTES]);
         rand::fill(secret.as_mut()).map_err(|_| KeyringError::Crypto("no random bytes"))?;
-        Self::new(KeyId(random()?), created_at, secret)
+        let id = KeyId(random()?);
+        match before {
+            None => Self::new(id, created_at, secret),
+            Some(before) => Self::following(id, created_at, secret, before.naming.clone()),
+        }
     }
 
     /// What is written into files and exports, and nowhere else.
@@ -84,9 +108,25 @@ impl Key {
         derived(self.secret.as_ref(), salt, STREAM_PURPOSE)
     }
 
-    /// Whether both have the same secret.
+    /// What files and exports have to keep besides the secret: the naming secret of a key that follows another one.
+    pub(super) fn inherited(&self) -> Option<&[u8; SECRET_BYTES]> {
+        self.inherits.then_some(&self.naming)
+    }
+
+    /// For keyed hashes of one purpose: the same for all keys of a line.
+    pub(super) fn naming(&self, purpose: &[u8]) -> Result<Zeroizing<[u8; SECRET_BYTES]>, KeyringError> {
+        expanded(self.naming.as_ref(), &[], purpose)
+    }
+
+    /// Whether both name alike.
+    pub(super) fn same_line(&self, other: &Self) -> bool {
+        constant_time::verify_slices_are_equal(self.naming.as_ref(), other.naming.as_ref()).is_ok()
+    }
+
+    /// Whether both have the same secrets.
     pub(super) fn same_secret(&self, other: &Self) -> bool {
         constant_time::verify_slices_are_equal(self.secret.as_ref(), other.secret.as_ref()).is_ok()
+            && self.same_line(other)
     }
 }
 
@@ -97,13 +137,23 @@ impl fmt::Debug for Key {
 }
 
 fn derived(secret: &[u8], salt: &[u8], purpose: &[u8]) -> Result<LessSafeKey, KeyringError> {
+    let bytes = expanded(secret, salt, purpose)?;
+    let key = UnboundKey::new(&AES_256_GCM_SIV, bytes.as_ref());
+    key.map(LessSafeKey::new).map_err(|_| KeyringError::Crypto("no key could be derived"))
+}
+
+fn expanded(
+    secret: &[u8],
+    salt: &[u8],
+    purpose: &[u8],
+) -> Result<Zeroizing<[u8; SECRET_BYTES]>, KeyringError> {
     let failed = |_| KeyringError::Crypto("no key could be derived");
     let mut bytes = Zeroizing::new([0; SECRET_BYTES]);
     let extracted = Salt::new(HKDF_SHA256, salt).extract(secret);
     let info = [purpose];
     let expanded = extracted.expand(&info, HKDF_SHA256).map_err(failed)?;
     expanded.fill(bytes.as_mut()).map_err(failed)?;
-    UnboundKey::new(&AES_256_GCM_SIV, bytes.as_ref()).map(LessSafeKey::new).map_err(failed)
+    Ok(bytes)
 }
 
 /// So many random bytes.
@@ -127,6 +177,21 @@ mod tests {
         {
             assert_eq!(KeyId::parse(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_key_that_follows_another_names_as_that_does() {
+        let first = Key::random(1, None).unwrap();
+        let second = Key::random(2, Some(&first)).unwrap();
+        let third = Key::random(3, Some(&second)).unwrap();
+        let stranger = Key::random(3, None).unwrap();
+        assert!(first.inherited().is_none() && third.inherited().is_some());
+        assert_eq!(first.naming(b"a").unwrap(), third.naming(b"a").unwrap());
+        assert_ne!(first.naming(b"a").unwrap(), first.naming(b"b").unwrap());
+        assert_ne!(first.naming(b"a").unwrap(), stranger.naming(b"a").unwrap());
+        assert!(first.same_line(&third) && !first.same_line(&stranger) && !first.same_secret(&second));
+        // What names says nothing of what seals.
+        assert_ne!(first.inherited().unwrap_or(first.secret()), third.secret());
     }
 
     #[test]

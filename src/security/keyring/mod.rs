@@ -177,12 +177,17 @@ impl Keyring {
         Ok(self.ring()?.slots().iter().map(info).collect())
     }
 
+    /// The keys that open: those of the file, or those that it had when it could be read last.
+    pub fn keys_to_open(&self) -> Vec<KeyId> {
+        self.ring_to_open().slots().iter().map(|slot| slot.key.id).collect()
+    }
+
     /// Makes a key, which seals nothing yet.
     pub fn generate(&self) -> Result<KeyId, KeyringError> {
         self.change(|ring| {
-            let mut key = Key::random(now_ms())?;
+            let mut key = Key::random(now_ms(), Some(ring.current()))?;
             while ring.key(key.id).is_some() {
-                key = Key::random(now_ms())?;
+                key = Key::random(now_ms(), Some(ring.current()))?;
             }
             let id = key.id;
             ring.install(key)?;
@@ -283,6 +288,19 @@ impl Keyring {
         }
         let plaintext = self.open_sealed(kind, sealed, context)?;
         self.seal(kind, &plaintext, context).map(Some)
+    }
+
+    /// Keys for keyed hashes of one purpose, one for each line of keys here, that of the current key first. They stay the
+    /// same when keys change, as long as the next key was made where the one before it was current.
+    pub fn namings(&self, purpose: &[u8]) -> Result<Vec<Zeroizing<[u8; 32]>>, KeyringError> {
+        let ring = self.ring()?;
+        let mut lines = vec![ring.current().clone()];
+        for slot in ring.slots() {
+            if !lines.iter().any(|line| line.same_line(&slot.key)) {
+                lines.push(slot.key.clone());
+            }
+        }
+        lines.iter().map(|line| line.naming(purpose)).collect()
     }
 
     /// For one file, under the current key.

@@ -27,27 +27,34 @@ pub trait Storage: Send {
     fn publish(&mut self) -> io::Result<()>;
 }
 
-/// `tasks.redb` in a directory. Directory and files are made for their owner alone (0700, 0600), because payloads may be
+/// `<name>.redb` in a directory. Directory and files are made for their owner alone (0700, 0600), because payloads may be
 /// anything; a directory that is there is left as it is.
 pub struct DataDirectory {
     directory: PathBuf,
+    /// What its files are called, before the dot.
+    stem: &'static str,
     lock: Option<File>,
 }
 
 impl DataDirectory {
-    /// Of this directory. Nothing is touched yet.
+    /// The tasks of this directory. Nothing is touched yet.
     pub fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), lock: None }
+        Self::named(directory, "tasks")
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
+    /// The same for another database in that directory.
+    pub(in crate::store) fn named(directory: &Path, stem: &'static str) -> Self {
+        Self { directory: directory.to_owned(), stem, lock: None }
+    }
+
+    fn path(&self, ending: &str) -> PathBuf {
+        self.directory.join(format!("{}{ending}", self.stem))
     }
 }
 
-const FILE: &str = "tasks.redb";
-const BESIDE: &str = "tasks.redb.new";
-const LOCK: &str = "tasks.lock";
+const FILE: &str = ".redb";
+const BESIDE: &str = ".redb.new";
+const LOCK: &str = ".lock";
 
 impl Storage for DataDirectory {
     type Backend = FileBackend;

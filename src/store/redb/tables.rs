@@ -21,14 +21,14 @@ const PAYLOADS: Rows = TableDefinition::new("payloads");
 pub(super) const VERSION: u64 = 1;
 
 /// Why a piece of work on the database failed.
-pub(super) enum Failure {
+pub(in crate::store) enum Failure {
     Database(Error),
     Damaged(String),
     Version(u64),
 }
 
 /// The outcome of a piece of work on the database.
-pub(super) type Work<T> = Result<T, Failure>;
+pub(in crate::store) type Work<T> = Result<T, Failure>;
 
 impl<E: Into<Error>> From<E> for Failure {
     fn from(error: E) -> Self {

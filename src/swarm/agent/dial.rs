@@ -131,6 +131,7 @@ pub(in crate::swarm) fn of_code(code: Code, message: String) -> SwarmError {
         Code::SessionReplaced => SwarmCode::SessionReplaced,
         Code::Overloaded => SwarmCode::Overloaded,
         Code::Store => SwarmCode::Store,
+        Code::NotFound => SwarmCode::NotFound,
         Code::Unspecified | Code::Draining | Code::Closed | Code::Timeout | Code::Internal => {
             SwarmCode::Connection
         }

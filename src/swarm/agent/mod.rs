@@ -21,6 +21,7 @@ use super::error::{SwarmCode, SwarmError};
 use super::kinds::{Kinds, Limits};
 use super::lanes::Traffic;
 use super::network::Network;
+use super::sync::databases::Databases;
 use bytes::Bytes;
 use hub::{Call, Hub};
 use renewal::Identities;
@@ -50,6 +51,7 @@ struct Shared {
     clock: Clock,
     traffic: Arc<Traffic>,
     handler: Arc<dyn Handler>,
+    databases: Arc<Databases>,
     kinds: Kinds,
     listener: Listener,
     hub: Mutex<Hub>,
@@ -106,6 +108,7 @@ impl Agent {
             clock: Clock::new(),
             traffic: Arc::new(Traffic::default()),
             handler,
+            databases: Arc::default(),
             kinds: Kinds::new(Limits::default()),
             listener,
             hub: Mutex::new(hub),
@@ -114,6 +117,11 @@ impl Agent {
         let running = network.clone();
         network.spawn(session::live(shared.clone(), running));
         Ok(Connecting(shared))
+    }
+
+    /// Whose links go through its coordinator.
+    pub(super) fn databases(&self) -> &Arc<Databases> {
+        &self.0.databases
     }
 
     /// Its id, from its certificate.

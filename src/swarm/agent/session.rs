@@ -16,6 +16,7 @@ use crate::security::{Admission, Identity, client_config, now_ms};
 use crate::swarm::error::{SwarmCode, SwarmError};
 use crate::swarm::lanes::{self, Incoming, LaneEnd, Outgoing, read_large};
 use crate::swarm::network::{self, Network, Side};
+use crate::swarm::sync::lane;
 use bytes::Bytes;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{Endpoint, VarInt};
@@ -41,6 +42,7 @@ pub(super) async fn live(shared: Arc<Shared>, network: Network) {
         }
         Err(error) => Some(error),
     };
+    shared.databases.end(error.as_ref());
     shared.turn(|hub, _| hub.end(error));
 }
 
@@ -170,6 +172,15 @@ async fn serve(shared: &Arc<Shared>, welcomed: Welcomed, address: &str) -> Resul
     if let Some(first) = first {
         first(Ok(Agent(shared.clone())));
     }
+    let syncing = tokio::spawn(lane::serve(
+        shared.databases.clone(),
+        lane::Session {
+            connection: connection.clone(),
+            address: address.to_owned(),
+            traffic: shared.traffic.clone(),
+            carries: features & session::SYNC != 0,
+        },
+    ));
     let others = tokio::spawn(other_lanes(shared.clone(), out.clone(), tasks, limit));
     let mut beat = tokio::time::interval(heartbeat);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -234,6 +245,8 @@ async fn serve(shared: &Arc<Shared>, welcomed: Welcomed, address: &str) -> Resul
         Some(error) => error,
         None => end(&lanes::end_of(&connection).await),
     };
+    // Its links are down before those of the next connection are up. A panic there was reported where it happened.
+    drop(syncing.await);
     shared.turn(|hub, _| hub.disconnected());
     Err(error)
 }

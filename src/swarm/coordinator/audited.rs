@@ -200,7 +200,7 @@ impl Shared {
             return;
         }
         let bytes = facts.iter().map(Fact::bytes).sum();
-        let (actor, prefix) = (self.identity().peer().name.to_string(), self.store_prefix.clone());
+        let (actor, prefix) = (self.name.clone(), self.store_prefix.clone());
         log.note_made(bytes, Box::new(move || entries(&facts, &actor, &prefix)));
     }
 }

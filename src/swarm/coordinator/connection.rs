@@ -4,6 +4,7 @@ use super::Shared;
 use super::audited;
 use super::entrance::Attendance;
 use super::hub::{Life, Session};
+use super::sync;
 use super::trust::credentials::Credentials;
 use super::trust::renewal;
 use super::trust::rights::{Rights, grant_refused};
@@ -139,6 +140,12 @@ async fn greet(connection: &Connection, peer: Peer, shared: &Arc<Shared>) -> Res
     }
 }
 
+/// What this coordinator has of what an agent may use.
+fn features(shared: &Shared) -> u64 {
+    let renewal = if shared.trust.is_some() { session::RENEWAL } else { 0 };
+    renewal | if shared.relay.is_there() { session::SYNC } else { 0 }
+}
+
 /// Says why on the control lane and leaves the peer the time to read it: a connection that is closed at once may take
 /// the words with it.
 async fn refuse(out: &Outgoing, connection: &Connection, unwelcome: &Unwelcome) {
@@ -252,7 +259,7 @@ fn join(
             epoch: hub.epoch,
             agent_timeout_ms: shared.config.agent_timeout_ms,
             max_message_bytes: shared.config.max_message_bytes as u64,
-            features: if shared.trust.is_some() { session::RENEWAL } else { 0 },
+            features: features(shared),
         };
         let resumed = joined.resumed.iter().map(|(task, fence)| Held {
             task: task.0,
@@ -405,11 +412,11 @@ fn control_frame(
     Ok(())
 }
 
-/// The other streams of a connection: the task lane and large frames.
+/// The other streams of a connection: the task lane, large frames and the sync lane.
 async fn lanes(generation: Generation, id: Arc<str>, out: Outgoing, pace: Paced, shared: Arc<Shared>) {
     let connection = out.connection().clone();
     let limit = max_frame_bytes(shared.config.max_message_bytes);
-    let (task_pace, large_pace) = (pace.clone(), pace);
+    let (task_pace, sync_pace, large_pace) = (pace.clone(), pace.clone(), pace);
     let opened = async {
         let Ok((send, receive)) = connection.accept_bi().await else { return };
         tokio::spawn(out.clone().write(Lane::Task, send));
@@ -428,19 +435,30 @@ async fn lanes(generation: Generation, id: Arc<str>, out: Outgoing, pace: Paced,
             Err(LaneEnd::Closed) => return,
             Err(LaneEnd::Malformed(error)) => return close(&connection, Code::Protocol, &error.to_string()),
         }
-        let mut frames = Vec::new();
-        loop {
-            match tasks.batch(&mut frames).await {
-                Ok(()) => {}
-                Err(LaneEnd::Closed) => return,
-                Err(LaneEnd::Malformed(error)) => {
-                    return close(&connection, Code::Protocol, &error.to_string());
+        let tasks = async {
+            let mut frames = Vec::new();
+            loop {
+                match tasks.batch(&mut frames).await {
+                    Ok(()) => {}
+                    Err(LaneEnd::Closed) => return,
+                    Err(LaneEnd::Malformed(error)) => {
+                        return close(&connection, Code::Protocol, &error.to_string());
+                    }
+                }
+                if let Err(error) = task_frames(&shared, generation, &id, frames.drain(..)) {
+                    return close(&connection, Code::Protocol, &error);
                 }
             }
-            if let Err(error) = task_frames(&shared, generation, &id, frames.drain(..)) {
-                return close(&connection, Code::Protocol, &error);
+        };
+        let sync = async {
+            let Ok(streams) = connection.accept_bi().await else { return };
+            let (connection, agent) = (connection.clone(), id.clone());
+            let opened = sync::Opened { connection, streams, pace: sync_pace, generation, agent };
+            if let Err(error) = sync::serve(opened, &shared).await {
+                close(out.connection(), Code::Protocol, &error);
             }
-        }
+        };
+        tokio::join!(tasks, sync);
     };
     let large = async {
         // As many at once as the peer may open.

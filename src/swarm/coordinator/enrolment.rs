@@ -130,7 +130,7 @@ fn give(shared: &Shared, question: &Enrol, from: IpAddr) -> Result<Answer, (Stri
         id,
         valid_ms: LIFE_MS,
         // Whoever has it would speak in the coordinator's name, or would not be let in.
-        reserved: *id == shared.id || shared.admission.revocations.contains_any(id, []),
+        reserved: *id == shared.id || shared.admission.revocations.current().contains_any(id, []),
     };
     if shared.audit.is_failing() {
         // Before a use of the token is taken.

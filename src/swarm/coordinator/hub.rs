@@ -510,13 +510,17 @@ impl Hub {
         reached
     }
 
-    /// A command to every agent.
-    pub(super) fn adapt(&self, command: &str, payload: &Bytes) -> u32 {
+    /// A command to every agent, or to the one of that name; how many it went to.
+    pub(super) fn adapt(&self, to: Option<&str>, command: &str, payload: &Bytes) -> u32 {
         let header = Adapt { command: command.to_owned() };
-        for &generation in self.current.values() {
-            self.send(generation, FrameKind::Adapt, 0, &header, payload);
+        let mut sent = 0;
+        for (agent, &generation) in &self.current {
+            if to.is_none_or(|to| **agent == *to) {
+                self.send(generation, FrameKind::Adapt, 0, &header, payload);
+                sent += 1;
+            }
         }
-        u32::try_from(self.current.len()).unwrap_or(u32::MAX)
+        sent
     }
 
     /// A session's connection has ended.

@@ -3,6 +3,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`types`] | what goes in and what comes out |
+//! | [`agent_record`] | an agent as JSON |
 //! | [`checks`] | what a task may claim |
 //! | [`door`] | who may begin a handshake, under load and under attack |
 //! | [`entrance`] | lets agents in: handshakes, and how many connections an identity may have |
@@ -13,8 +14,10 @@
 //! | [`refused`] | agents that were dropped for good |
 //! | [`connection`] | one agent's connection, from its login to its end |
 //! | [`enrolment`] | join tokens, and who gets an identity for one |
+//! | [`sync`] | links for AgentDB sync, and the relay behind them |
 //! | [`trust`] | whom to believe, and for how long |
 
+mod agent_record;
 mod audited;
 mod checks;
 mod committer;
@@ -26,9 +29,12 @@ mod hub;
 mod refused;
 mod shared;
 mod start;
+mod sync;
 mod trust;
 mod types;
 
+pub use agent_record::AgentRecord;
+pub use sync::engine::{LinkFailure, RelayEngine, RelayOpener};
 pub use types::{
     Accepted, AgentInfo, CoordinatorConfig, CoordinatorEvent, LogListener, SwarmStats, TaskNotice,
     TaskRequest, TaskResult, TaskState, TaskStateName, WaiterId,
@@ -56,6 +62,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
+use sync::relay::Relay;
 use tokio::sync::Notify;
 use trust::Trust;
 
@@ -71,6 +78,8 @@ type Listener = Arc<dyn Fn(CoordinatorEvent) + Send + Sync>;
 /// What all threads of a coordinator know.
 struct Shared {
     id: String,
+    /// In whole, as the audit log has it; every identity that it may be given has the same.
+    name: Arc<str>,
     address: String,
     http_address: OnceLock<String>,
     config: CoordinatorConfig,
@@ -103,6 +112,7 @@ struct Shared {
     /// The ledger has an earlier deadline than the timer knows, or the coordinator was closed.
     timer: Notify,
     refused: Mutex<Refused>,
+    relay: Relay,
     /// Everything that this coordinator logs is inside.
     span: tracing::Span,
     /// Where that goes.
@@ -332,15 +342,20 @@ impl Coordinator {
         });
     }
 
-    /// Sends a command to adapt to every connected agent; returns how many.
+    /// Sends a command to adapt to every connected agent, or to the one with the id `to`; returns to how many.
     ///
     /// # Errors
     /// CLOSED, TOO_LARGE.
-    pub fn adapt(&self, command: &str, payload: &Bytes) -> Result<u64, SwarmError> {
+    pub fn adapt(&self, to: Option<&str>, command: &str, payload: &Bytes) -> Result<u64, SwarmError> {
         let hub = self.0.lock();
         self.0.check_open(&hub)?;
         self.0.check_message(payload)?;
-        Ok(u64::from(hub.adapt(command, payload)))
+        Ok(u64::from(hub.adapt(to, command, payload)))
+    }
+
+    /// Counts the quality of a verdict among the metrics, 0 to 1.
+    pub fn judged(&self, quality: f64) {
+        self.0.metrics.quality(quality);
     }
 
     /// Messages of agents on this topic come as events.
@@ -541,6 +556,11 @@ impl Monitored for Coordinator {
         self.metrics()
     }
 
+    fn agents(&self) -> Result<String, serde_json::Error> {
+        let agents = self.agents();
+        serde_json::to_string(&agents.iter().map(|agent| AgentRecord::new(agent, None)).collect::<Vec<_>>())
+    }
+
     fn not_ready(&self) -> Option<&'static str> {
         let failing = self.0.failing();
         if failing.store {
@@ -548,6 +568,9 @@ impl Monitored for Coordinator {
         }
         if failing.register {
             return Some("the register of the authority cannot be read");
+        }
+        if failing.relay {
+            return Some("the store of the sync relay does not work");
         }
         if failing.audit {
             return Some("the audit log cannot be written");

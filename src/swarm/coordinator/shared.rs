@@ -98,6 +98,7 @@ impl Shared {
         Failing {
             store: self.committer.as_ref().is_some_and(Committer::is_failing),
             audit: self.audit.is_failing(),
+            relay: self.relay.is_failing(),
             register: self.trust.as_ref().is_some_and(Trust::is_failing),
         }
     }

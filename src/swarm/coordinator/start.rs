@@ -7,6 +7,7 @@ use super::enrolment::Desk;
 use super::entrance;
 use super::hub::{Hub, Life, prefix_of};
 use super::refused::Refused;
+use super::sync::relay::Relay;
 use super::trust::{self, Trust};
 use super::{Coordinator, CoordinatorConfig, Listener, Shared};
 use crate::protocol::messages::Code;
@@ -156,8 +157,10 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
     let enroll_address = enrolment.as_ref().map(|enrolment| enrolment.address().to_owned());
 
     let committer = store.durable().then(Committer::new);
+    let relay = Relay::new(config.relay.clone());
     let shared = Arc::new(Shared {
         id: identity.peer().name.id().to_owned(),
+        name: Arc::from(identity.peer().name.to_string()),
         address,
         http_address: OnceLock::new(),
         config,
@@ -182,6 +185,7 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
         hub: Mutex::new(hub),
         timer: Notify::new(),
         refused: Mutex::new(refused),
+        relay,
         span: span.clone(),
         _log: log,
     });
@@ -356,6 +360,7 @@ pub(super) fn end(shared: &Arc<Shared>, goodbye: Duration) {
             tracing::error!("the network thread ended before its endpoint");
         }
     }
+    shared.relay.close();
     if let Some(committer) = &shared.committer {
         committer.close();
     }

@@ -1,5 +1,6 @@
 //! What goes into a coordinator and what it tells.
 
+use super::sync::engine::{self, RelayOpener};
 use crate::protocol::{AgentId, Millis};
 use crate::security::{CertificateAuthority, Identity};
 use crate::swarm::logs::LogEntry;
@@ -27,6 +28,8 @@ pub struct CoordinatorConfig {
     pub on_identity: Option<IdentityListener>,
     /// Where the task queue is kept. None: in memory.
     pub data_dir: Option<PathBuf>,
+    /// What is done with the messages of AgentDB sync: by default a relay of its own. None: they are not carried.
+    pub relay: Option<RelayOpener>,
     /// An agent that was not heard of for so long is gone.
     pub agent_timeout_ms: u64,
     /// For tasks that name none: from acceptance to outcome.
@@ -58,6 +61,7 @@ impl Default for CoordinatorConfig {
             enroll_listen: None,
             on_identity: None,
             data_dir: None,
+            relay: Some(engine::opener()),
             agent_timeout_ms: 10_000,
             task_timeout_ms: None,
             max_attempts: 3,

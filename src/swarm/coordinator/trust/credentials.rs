@@ -1,7 +1,7 @@
 //! The certificates of one session: the one that it runs under, those before it, and one that was offered.
 
 use super::rights::Rights;
-use crate::security::{Peer, Refusal, Revocations, Serial};
+use crate::security::{Peer, Refusal, Refused, Serial};
 use std::collections::HashSet;
 
 /// Refusals of one session that are told.
@@ -40,12 +40,12 @@ impl Credentials {
     }
 
     /// Why a session with these is not served any more.
-    pub(super) fn over(&self, revocations: &Revocations, now_ms: u64) -> Option<Refusal> {
+    pub(super) fn over(&self, refused: &Refused, now_ms: u64) -> Option<Refusal> {
         if self.peer.expired(now_ms) {
             return Some(Refusal::Expired);
         }
         let serials = self.earlier.iter().map(|(serial, _)| serial).chain([&self.peer.serial]);
-        revocations.contains_any(self.peer.name.id(), serials).then_some(Refusal::Revoked)
+        refused.contains_any(self.peer.name.id(), serials).then_some(Refusal::Revoked)
     }
 
     /// Another certificate is asked for. False while one is being signed: one at a time.
@@ -76,7 +76,7 @@ impl Credentials {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::security::{CertificateAuthority, IssueRequest, Role};
+    use crate::security::{CertificateAuthority, IssueRequest, Revocations, Role};
 
     #[test]
     fn a_session_ends_with_its_last_certificate_and_with_the_revocation_of_any() {
@@ -90,8 +90,8 @@ mod tests {
         let revocations = Revocations::new();
         let mut credentials = Credentials::new(first.clone(), Rights::all());
         let now = first.not_after - 1000;
-        assert_eq!(credentials.over(&revocations, now), None);
-        assert_eq!(credentials.over(&revocations, first.not_after + 1000), Some(Refusal::Expired));
+        assert_eq!(credentials.over(&revocations.current(), now), None);
+        assert_eq!(credentials.over(&revocations.current(), first.not_after + 1000), Some(Refusal::Expired));
 
         assert!(credentials.ask() && !credentials.ask());
         assert!(!credentials.kept(second.serial.as_str(), now), "it was not offered yet");
@@ -102,13 +102,13 @@ mod tests {
         assert!(!credentials.kept(second.serial.as_str(), now), "kept once");
         assert_eq!(credentials.peer(), &second);
         assert!(credentials.ask());
-        assert_eq!(credentials.over(&revocations, first.not_after + 1000), None);
+        assert_eq!(credentials.over(&revocations.current(), first.not_after + 1000), None);
         for serial in [&first.serial, &second.serial] {
             revocations.replace_serials([serial.clone()]);
-            assert_eq!(credentials.over(&revocations, now), Some(Refusal::Revoked));
+            assert_eq!(credentials.over(&revocations.current(), now), Some(Refusal::Revoked));
         }
         revocations.replace_serials([]);
         revocations.refuse_id("a");
-        assert_eq!(credentials.over(&revocations, now), Some(Refusal::Revoked));
+        assert_eq!(credentials.over(&revocations.current(), now), Some(Refusal::Revoked));
     }
 }

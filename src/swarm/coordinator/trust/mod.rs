@@ -153,6 +153,12 @@ impl Trust {
         Some(if same { Ok(Rights::of(entry.grants.clone())) } else { Err(Refusal::OtherAuthority) })
     }
 
+    /// What a certificate may do by the register of this moment. None where it does not know it any more, or has taken it
+    /// back: then the session is on its way out.
+    pub(super) fn rights_now(&self, peer: &Peer) -> Option<Rights> {
+        self.look_up(peer)?.ok()
+    }
+
     pub(super) fn revoked(&self) -> Vec<Serial> {
         let entries = self.entries();
         entries.iter().filter(|(_, entry)| entry.revoked).map(|(serial, _)| serial.clone()).collect()

@@ -45,6 +45,11 @@ impl Rights {
     pub(in crate::swarm::coordinator) fn topic(&self, topic: &str) -> bool {
         contains(self.0.topics.as_deref(), topic)
     }
+
+    /// Which databases it may replicate.
+    pub(in crate::swarm::coordinator) fn database(&self, database: &str) -> bool {
+        contains(self.0.databases.as_deref(), database)
+    }
 }
 
 /// For the audit log: somebody asked for what `list` of its grants does not hold.
@@ -76,16 +81,17 @@ mod tests {
     #[test]
     fn what_is_not_restricted_is_allowed_and_nothing_else() {
         let all = Rights::all();
-        assert!(all.agent_type("x") && all.topic("y") && all.kinds().is_none());
+        assert!(all.agent_type("x") && all.topic("y") && all.database("z") && all.kinds().is_none());
         let grants = Grants {
             agent_types: list(&["worker"]),
             kinds: list(&["backtest", "dtw.matrix"]),
             topics: list(&[]),
-            databases: None,
+            databases: list(&["memory"]),
         };
         let some = Rights::of(Arc::new(grants));
         assert!(some.agent_type("worker") && !some.agent_type("work") && !some.agent_type(""));
         assert!(!some.topic("prices") && !some.topic(""));
+        assert!(some.database("memory") && !some.database("other"));
         let kinds = some.kinds().unwrap();
         assert_eq!(
             kinds.iter().map(|kind| &**kind).collect::<Vec<_>>(),

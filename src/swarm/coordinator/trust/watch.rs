@@ -89,11 +89,11 @@ pub(in crate::swarm::coordinator) fn take_back(shared: &Shared, taken: TakenBack
 
 /// Closes the connection of whoever is not to be served any more.
 fn end_sessions(shared: &Shared) {
-    let now = now_ms();
+    let (now, refused) = (now_ms(), shared.admission.revocations.current());
     let over = {
         let hub = shared.lock();
         let over = hub.sessions.iter().filter_map(|(&generation, session)| {
-            let over = || session.credentials.over(&shared.admission.revocations, now);
+            let over = || session.credentials.over(&refused, now);
             // One that was told already is on its way out.
             session.revoked.is_none().then(over)?.map(|why| (generation, why))
         });

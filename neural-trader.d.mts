@@ -1,0 +1,1 @@
+export * from './neural-trader.js'
