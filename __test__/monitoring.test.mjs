@@ -6,14 +6,15 @@ import { test } from 'node:test'
 import { agent, coordinator } from './support/swarm.mjs'
 
 const read = (path) => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8')
-const NAME = /\b(?:midstreamer|quic)_[a-z0-9_]+/g
+const NAME = /\b(?:midstreamer|quic|agentdb|reasoningbank)_[a-z0-9_]+/g
 /** A histogram is three series. */
 const base = (name) => name.replace(/_(?:bucket|sum|count)$/, '')
 const namesIn = (text) => new Set((text.match(NAME) ?? []).map(base))
 const sorted = (names) => [...names].sort()
 
 /** What is registered: a counter without events does not show in the text. */
-const registered = new Set([...read('src/swarm/metrics.rs').matchAll(/"((?:midstreamer|quic)_[a-z0-9_]+)"/g)].map(([, name]) => name))
+const sources = read('src/swarm/metrics.rs') + read('src/swarm/metrics/sync.rs')
+const registered = new Set([...sources.matchAll(/"((?:midstreamer|quic|agentdb|reasoningbank)_[a-z0-9_]+)"/g)].map(([, name]) => name))
 const dashboard = JSON.parse(read('docs/grafana/midstreamer-swarm.json'))
 const guide = read('docs/deployment.md')
 
@@ -61,4 +62,25 @@ test('the guide explains every metric, and its rules name none that is not there
   assert.deepEqual(sorted(namesIn(guide)), sorted(registered))
   const rows = guide.split('\n').filter((line) => line.startsWith('| `')).join('\n')
   assert.deepEqual(sorted(namesIn(rows)), sorted(registered))
+})
+
+test('the agents over HTTP are those that agents() tells', async (t) => {
+  const c = await coordinator(t, { http: '127.0.0.1:0' })
+  const ask = async () => {
+    const response = await fetch(`http://${c.httpAddress}/agents`)
+    assert.deepEqual([response.status, response.headers.get('content-type')], [200, 'application/json'])
+    return await response.json()
+  }
+  assert.deepEqual(await ask(), [])
+  await agent(t, c, 'a', {}, { type: 'reasoning-bank', capabilities: ['gpu'], metadata: { desk: '"7"' } })
+  await agent(t, c, 'b')
+  await c.submit({ kind: 'dtw', payload: { a: [1], b: [2] } })
+  const told = await ask()
+  // What moves between two looks.
+  const still = ({ lastSeenAt, load, memoryBytes, rttMs, ...rest }) => rest
+  assert.deepEqual(told.map(still), c.agents().map(still))
+  assert.deepEqual(Object.keys(told[0]).sort(), Object.keys(c.agents()[0]).sort())
+  assert.deepEqual([told[0].metadata, told[0].type], [{ desk: '"7"' }, 'reasoning-bank'])
+  const refused = await fetch(`http://${c.httpAddress}/agents`, { method: 'POST' })
+  assert.equal(refused.status, 405)
 })

@@ -12,13 +12,27 @@ import { fileURLToPath } from 'node:url'
 const require = createRequire(import.meta.url)
 const root = fileURLToPath(new URL('..', import.meta.url))
 
-/** Functions and classes that a declaration file exports. */
+/** Values that a declaration file exports, also those of another file. */
 function declared(file) {
   const text = readFileSync(join(root, file), 'utf8')
-  return [...new Set([...text.matchAll(/^export (?:function|class|const) (\w+)/gm)].map((match) => match[1]))].sort()
+  const own = [...text.matchAll(/^export (?:function|class|const) (\w+)/gm)].map((match) => match[1])
+  const passedOn = [...text.matchAll(/^export \{ ([^}]+) \} from/gm)].flatMap((match) => match[1].split(', '))
+  return [...new Set([...own, ...passedOn])].sort()
 }
 
-for (const [entry, types] of [['@neural-trader/midstreamer', 'index.d.ts'], ['@neural-trader/midstreamer/compat', 'compat.d.ts']]) {
+const ENTRIES = [
+  ['@neural-trader/midstreamer', 'index.d.ts'],
+  ['@neural-trader/midstreamer/compat', 'compat.d.ts'],
+  ['@neural-trader/midstreamer/agentdb', 'agentdb.d.ts'],
+  ['@neural-trader/midstreamer/neural-trader', 'neural-trader.d.ts'],
+]
+
+test('every entry of the manifest is tested here', () => {
+  const entries = Object.keys(require('../package.json').exports).filter((path) => path !== './package.json')
+  assert.deepEqual(entries.map((path) => path.replace('.', '@neural-trader/midstreamer')), ENTRIES.map(([entry]) => entry))
+})
+
+for (const [entry, types] of ENTRIES) {
   test(`${entry}: import, require and the types have the same names`, async () => {
     const required = require(entry)
     const imported = await import(entry)
@@ -27,7 +41,7 @@ for (const [entry, types] of [['@neural-trader/midstreamer', 'index.d.ts'], ['@n
     assert.deepEqual(declared(types), names)
     for (const name of names) {
       assert.equal(imported[name], required[name], name)
-      assert.equal(typeof required[name], 'function', name)
+      assert.equal(typeof required[name], name === 'swarm' ? 'object' : 'function', name)
     }
   })
 }
@@ -37,7 +51,7 @@ test('functions and classes carry the name they are exported by', () => {
 })
 
 test('every function in the declarations is documented', () => {
-  for (const file of ['index.d.ts', 'compat.d.ts']) {
+  for (const file of ['index.d.ts', 'compat.d.ts', 'neural-trader.d.ts']) {
     const lines = readFileSync(join(root, file), 'utf8').split('\n')
     for (const [k, line] of lines.entries()) {
       if (/^export /.test(line)) assert.match(lines[k - 1], /\*\/$/, `${file}:${k + 1} ${line}`)

@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { PatternLibrary, dtwMatrix, lcsMatrix } from '@neural-trader/midstreamer'
 import { coded, rejects } from './support/assertions.mjs'
 import { generator, integer, pick, series, symbols } from './support/random.mjs'
-import { agent, coordinator, next, program, until } from './support/swarm.mjs'
+import { agent, coordinator, halt, next, program, until } from './support/swarm.mjs'
 
 const { Tiles } = createRequire(import.meta.url)('../js/shards/tiles.js')
 
@@ -144,6 +144,22 @@ test('progress ascends to all pairs, and what a callback throws is thrown', asyn
   await until(() => its.stats().running + its.stats().queued === 0)
 })
 
+test('a callback that throws in the middle ends the work there', async (t) => {
+  // Many tiles, and an agent that stands still with some of them done: the first call comes from the middle.
+  const its = await coordinator(t, { maxMessageBytes: 4096 })
+  const child = await separate(t, its, 'a')
+  const sequences = words(generator(13), 300, 400)
+  const calls = []
+  const matrix = assert.rejects(its.lcsMatrix(sequences, { onProgress: (done) => { calls.push(done); throw new RangeError('mine') } }), RangeError)
+  await until(() => its.stats().completed > 0)
+  await halt(child)
+  await matrix
+  assert.equal(calls.length, 1)
+  assert.ok(calls[0] < (300 * 299) / 2)
+  child.kill('SIGCONT')
+  await until(() => its.stats().running + its.stats().queued === 0)
+})
+
 test('an abort ends everything that was on its way', async (t) => {
   const its = await coordinator(t)
   const sequences = words(generator(6), 60, 50)
@@ -157,7 +173,7 @@ test('an abort ends everything that was on its way', async (t) => {
 
   // Ones that run: the agent is stopped, so they are not done before.
   const child = await separate(t, its, 'a')
-  child.kill('SIGSTOP')
+  await halt(child)
   const again = new AbortController()
   const stuck = rejects(() => its.lcsMatrix(sequences, { signal: again.signal }), 'ABORTED')
   await until(() => running(its, 'a') > 0)
@@ -181,7 +197,7 @@ test('an agent killed with tiles in its hands: others compute them', async (t) =
   const [, victim] = await Promise.all([separate(t, its, 'a'), separate(t, its, 'b')])
   const sequences = words(generator(7), 120, 80)
   // Stopped first, so that it has not answered when it dies.
-  victim.kill('SIGSTOP')
+  await halt(victim)
   const matrix = its.lcsMatrix(sequences)
   await until(() => running(its, 'b') > 0)
   victim.kill('SIGKILL')
@@ -192,7 +208,7 @@ test('an agent that stands still: its tiles are given to another one long before
   const its = await coordinator(t, { agentTimeoutMs: 600_000 })
   const [, still] = await Promise.all([separate(t, its, 'a'), separate(t, its, 'b')])
   const values = rows(generator(8), 40, 40)
-  still.kill('SIGSTOP')
+  await halt(still)
   const matrix = its.dtwMatrix(values)
   await until(() => running(its, 'b') > 0)
   assert.deepEqual(await matrix, await dtwMatrix(values))
@@ -288,7 +304,7 @@ test('shards of agents that are gone, or have forgotten them, are put again', as
   await check()
 
   // In the middle of a search: stopped, it does not answer.
-  victim.kill('SIGSTOP')
+  await halt(victim)
   const asked = check()
   await until(() => running(its, 'b') > 0)
   victim.kill('SIGKILL')

@@ -2,7 +2,9 @@
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync, readdirSync } from 'node:fs'
 import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Agent, Coordinator } from '@neural-trader/midstreamer'
 
@@ -47,9 +49,39 @@ export function next(target, event) {
   })
 }
 
-/** Waits until `condition` holds: for what no event tells. The test runner limits how long. */
+/** How long `until` waits, in milliseconds: not a limit on slow machines, but what never comes must not stop all other tests. */
+const UNTIL_MS = 120_000
+
+/** Waits until `condition` holds: for what no event tells. */
 export async function until(condition) {
-  while (!await condition()) await new Promise((resolve) => { setTimeout(resolve, 5) })
+  const end = performance.now() + UNTIL_MS
+  while (!await condition()) {
+    if (performance.now() > end) throw new Error(`${condition} did not come true within ${UNTIL_MS / 1000} s`)
+    await sleep(5)
+  }
+}
+
+/** How long a process may take to stand still, where nothing tells its state, in milliseconds. */
+const HALT_MS = 500
+
+/**
+ * Stops a process and waits until it stands still. A signal is only asked for: on a busy machine a process goes on for a
+ * while, and may yet answer what it is sent.
+ */
+export async function halt(child) {
+  child.kill('SIGSTOP')
+  if (process.platform !== 'linux') return await sleep(HALT_MS)
+  const threads = `/proc/${child.pid}/task`
+  await until(() => readdirSync(threads).every((thread) => {
+    try {
+      // The state follows the name, which is in parentheses and may hold some itself.
+      return /\) T [^)]*$/.test(readFileSync(`${threads}/${thread}/stat`, 'utf8'))
+    } catch (error) {
+      // It has ended since the list was read.
+      if (error.code === 'ENOENT' || error.code === 'ESRCH') return false
+      throw error
+    }
+  }))
 }
 
 /** A module in a Node of its own, with the package imported as `m`: its lines, and how it ended. */

@@ -11,6 +11,11 @@ import type {
 import {
   dtwBatch as oldBatch, dtwBatchAdaptive, dtwBatchParallel, dtwDistanceRust, dtwDistanceRustOptimized, TemporalCompare,
 } from '@neural-trader/midstreamer/compat'
+import {
+  correlationAnalysis, crossAssetCorrelationMatrix, dtwBatch as traderBatch, executeSwarmStrategy, getSwarmMetrics, getSwarmStatus, monitorSwarmHealth, scaleSwarm, setMarketData, shutdownSwarm,
+  swarm as traderSwarm, TemporalCompare as TraderCompare,
+} from '@neural-trader/midstreamer/neural-trader'
+import type { MarketData, Swarm, SwarmAgentConfig, SwarmConfig, SwarmTask, SwarmTaskResult } from '@neural-trader/midstreamer/neural-trader'
 
 /** Both types are the same, in both directions. */
 function same<A, B>(..._: [A] extends [B] ? ([B] extends [A] ? [] : ['differs']) : ['differs']): void {}
@@ -196,4 +201,42 @@ export function old(): void {
   ]
   void numbers
   compare.free()
+}
+
+export async function neuralTrader(): Promise<void> {
+  const source: MarketData = async (symbol: string, days: number) => new Float64Array(days + symbol.length)
+  setMarketData(source)
+  setMarketData(null)
+  const texts: string[] = [
+    await correlationAnalysis(['A', 'B'] as const, 90, true), await correlationAnalysis({ A: [1, 2, 3], B: new Float32Array(3) }, null),
+    await crossAssetCorrelationMatrix(['A']), await getSwarmStatus('id'), await getSwarmMetrics('id', '24h'), await monitorSwarmHealth('id', 5),
+    await scaleSwarm('id', 3, 'gradual', true), await shutdownSwarm('id', 10),
+  ]
+  same<typeof traderBatch, typeof oldBatch>()
+  same<typeof TraderCompare, typeof TemporalCompare>()
+  const config: SwarmConfig = { topology: 'mesh', max_agents: 4, strategy: 'adaptive', coordinator: { listen: '127.0.0.1:0' } }
+  const agent: SwarmAgentConfig = { agent_type: 'trader', name: 'a', capabilities: ['dtw'] }
+  const task: SwarmTask = { task_type: 'dtw', description: 'two series', priority: 'high', strategy: 'parallel', payloads: [1, 2], timeout_ms: 1000 }
+  const its: Swarm = traderSwarm
+  const ids: string[] = [await its.init(config), await its.spawnAgent(agent), await its.createStarSwarm(), await its.healthCheck()]
+  const result: SwarmTaskResult = await its.orchestrateTask(task)
+  its.handle('compute', ({ a }: { a: number }, { signal }: TaskContext) => (signal.aborted ? 0 : a))
+  const coordinator: Coordinator = its.coordinator()
+  const never: never = await executeSwarmStrategy('id', 'momentum')
+  // @ts-expect-error no such topology
+  await its.init({ topology: 'tree' })
+  void [texts, ids, result.value, (await its.listAgents())[0]?.tasksCompleted, (await its.getStatus()).requestedTopology, coordinator, never]
+}
+
+export async function learning(learner: import('@neural-trader/midstreamer').PatternLearner, coordinator: Coordinator, agent: Agent): Promise<void> {
+  await learner.attach(agent)
+  await learner.attach(coordinator)
+  const db: import('@neural-trader/midstreamer').DatabaseHandle = { prepare: (sql: string) => sql, exec: (sql: string) => sql }
+  const counts: number[] = [await learner.exportTo(db), await learner.importFrom(db)]
+  for (const { id, values, meanOutcome, knownAt } of await learner.distill({ minSamples: 30 })) {
+    const pattern: Pattern = { id, values, meta: { outcome: meanOutcome, outcomeAt: knownAt, endsAt: knownAt } }
+    void pattern
+  }
+  agent.on('adapt', ({ payload }: { payload: import('@neural-trader/midstreamer').LearningAdaptation }) => void (payload.families[0]?.thresholds.samples ?? payload.results[0]?.quality))
+  void counts
 }

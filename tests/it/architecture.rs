@@ -45,6 +45,9 @@ const PROTOCOL_IMPURE: &[&str] = &[
     "std::time",
 ];
 
+/// The same, and what would make learning depend on more than events. Threads are those of `search`.
+const LEARN_IMPURE: &[&str] = PROTOCOL_IMPURE;
+
 /// Lowest first. A new module below `src/` needs a line here, and a line in ARCHITECTURE.md. A module inside a layer
 /// may be a layer of its own.
 const LAYERS: &[Layer] = &[
@@ -61,6 +64,8 @@ const LAYERS: &[Layer] = &[
         knows: &["series", "kernels", "search::library::file"],
         without: &["tokio", "napi", "napi_derive", "std::fs", "std::net", "std::process"],
     },
+    // A function of the set of events. What it clusters for distillation, `search` computes.
+    Layer { module: "learn", knows: &["series", "kernels", "search"], without: LEARN_IMPURE },
     // State machines: what happens is passed in, and so is the time at which it happens.
     Layer { module: "protocol", knows: &[], without: PROTOCOL_IMPURE },
     // Sealed files know of keys, and of nothing else here.
@@ -76,13 +81,36 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         module: "store",
-        knows: &["protocol"],
+        knows: &["protocol", "sync", "learn"],
         without: &["rayon", "tokio", "napi", "napi_derive", "std::net", "std::thread"],
+    },
+    Layer {
+        module: "sync",
+        knows: &[],
+        without: &[
+            "rayon",
+            "tokio",
+            "napi",
+            "napi_derive",
+            "std::net",
+            "std::thread",
+            "std::fs",
+            "std::time",
+            "quinn",
+            "rustls",
+            "redb",
+        ],
+    },
+    // A learner with its file, on a thread of its own.
+    Layer {
+        module: "bank",
+        knows: &["learn", "store"],
+        without: &["rayon", "tokio", "napi", "napi_derive", "std::net", "std::fs"],
     },
     // The only place with sockets. Kernels run through `search`.
     Layer {
         module: "swarm",
-        knows: &["series", "kernels", "search", "protocol", "security", "store"],
+        knows: &["series", "kernels", "search", "protocol", "security", "security::keyring", "store", "sync"],
         without: &["rayon", "napi", "napi_derive"],
     },
     // Threads are started through `search` and `swarm`.
@@ -97,6 +125,10 @@ const LAYERS: &[Layer] = &[
             "security",
             "security::keyring",
             "swarm",
+            "sync",
+            "learn",
+            "bank",
+            "store",
         ],
         without: &["rayon", "std::thread"],
     },

@@ -2,7 +2,7 @@
 //! `npm run fuzz` adds to it. An input that made one fail gets a test of its own.
 
 #[path = "../../fuzz/src/targets.rs"]
-mod targets;
+pub(crate) mod targets;
 
 use std::fs;
 use std::path::Path;

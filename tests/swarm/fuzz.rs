@@ -3,11 +3,13 @@
 //!
 //! `SWARM_FUZZ_ROUNDS` sets the rounds for each decoder, `SWARM_FUZZ_SEED` the seed, which a failure names.
 
+use crate::corpus::targets::{self, read_message};
 use crate::value::corpus;
 use bytes::{Bytes, BytesMut};
+use midstreamer::protocol::direct::{message_head, put_preamble};
 use midstreamer::protocol::enrolment::{self, EnrolmentError};
 use midstreamer::protocol::frame::{
-    Decoder, Frame, HANDSHAKE_FRAME_BYTES, LANE_FRAME_BYTES, encode, encode_message,
+    Decoder, HANDSHAKE_FRAME_BYTES, LANE_FRAME_BYTES, encode, encode_message,
 };
 use midstreamer::protocol::messages::*;
 use midstreamer::protocol::session::{
@@ -150,6 +152,10 @@ fn frames() -> Vec<Vec<u8>> {
         framed(FrameKind::Publish, &publish, &[3; 40]),
         framed(FrameKind::PublishAck, &PublishAck { reached: 4, code: 0, message: message() }, &[]),
         framed(FrameKind::Adapt, &Adapt { command: "slower".into() }, &[4; 8]),
+        framed(FrameKind::SyncOpen, &SyncOpen { link: 7, database: "memory".into() }, &[]),
+        framed(FrameKind::SyncOpened, &SyncOpened { link: 7 }, &[]),
+        framed(FrameKind::SyncClosed, &SyncClosed { link: 7, code: 3, message: message() }, &[]),
+        framed(FrameKind::SyncMessage, &SyncMessage { link: 7 }, &[5; 40]),
         framed(FrameKind::Enrol, &enrol(), &[]),
         framed(FrameKind::Enrolled, &Enrolled { certificate: "-----BEGIN".into(), ca: "ca".into() }, &[]),
     ]
@@ -161,48 +167,6 @@ fn enrol() -> Enrol {
         secret: vec![2; 16].into(),
         agent_id: "agent-7".into(),
         certificate_request: vec![0x30; 200].into(),
-    }
-}
-
-/// A message that was read, written again, is read as the same.
-fn message_comes_back<M: Message + Default + PartialEq>(frame: &Frame) {
-    if let Ok(message) = frame.message::<M>() {
-        let bytes = message.encode_to_vec();
-        let again = M::decode(&bytes[..]).expect("what was encoded is decoded");
-        assert_eq!(again.encode_to_vec(), bytes);
-    }
-}
-
-fn read_message(frame: &Frame) {
-    match frame.kind {
-        FrameKind::Hello => message_comes_back::<Hello>(frame),
-        FrameKind::Resume => message_comes_back::<Resume>(frame),
-        FrameKind::Welcome => message_comes_back::<Welcome>(frame),
-        FrameKind::Refuse => message_comes_back::<Refuse>(frame),
-        FrameKind::Heartbeat => message_comes_back::<Heartbeat>(frame),
-        FrameKind::HeartbeatAck => message_comes_back::<HeartbeatAck>(frame),
-        FrameKind::Offer => message_comes_back::<Offer>(frame),
-        FrameKind::Cancel => message_comes_back::<Cancel>(frame),
-        FrameKind::ResultAck => message_comes_back::<ResultAck>(frame),
-        FrameKind::Progress => message_comes_back::<Progress>(frame),
-        FrameKind::Subscribe => message_comes_back::<Subscribe>(frame),
-        FrameKind::SubscribeAck => message_comes_back::<SubscribeAck>(frame),
-        FrameKind::Unsubscribe => message_comes_back::<Unsubscribe>(frame),
-        FrameKind::Goodbye => message_comes_back::<Goodbye>(frame),
-        FrameKind::GoodbyeAck => message_comes_back::<GoodbyeAck>(frame),
-        FrameKind::Renew => message_comes_back::<Renew>(frame),
-        FrameKind::Renewed => message_comes_back::<Renewed>(frame),
-        FrameKind::RenewalKept => message_comes_back::<RenewalKept>(frame),
-        FrameKind::LaneOpen => message_comes_back::<LaneOpen>(frame),
-        FrameKind::Assign => message_comes_back::<Assign>(frame),
-        FrameKind::Complete => message_comes_back::<Complete>(frame),
-        FrameKind::TaskError => message_comes_back::<TaskError>(frame),
-        FrameKind::Publish => message_comes_back::<Publish>(frame),
-        FrameKind::PublishAck => message_comes_back::<PublishAck>(frame),
-        FrameKind::Adapt => message_comes_back::<Adapt>(frame),
-        FrameKind::Enrol => message_comes_back::<Enrol>(frame),
-        FrameKind::Enrolled => message_comes_back::<Enrolled>(frame),
-        other => panic!("{other} is not read here"),
     }
 }
 
@@ -238,6 +202,23 @@ fn spoilt_questions_and_answers_of_enrolment() {
         }
     });
     assert!(!whole || good > 100, "{good} of them were questions still");
+}
+
+#[test]
+fn spoilt_direct_links() {
+    let mut good = BytesMut::new();
+    put_preamble("memory", &mut good).unwrap();
+    for length in [1, 30, 300] {
+        good.extend_from_slice(&message_head(length).unwrap());
+        good.extend_from_slice(&vec![7; length]);
+    }
+    let target = targets::find("directs").unwrap();
+    fuzz(|random| {
+        let mut stream = good.to_vec();
+        spoil(&mut stream, random);
+        stream.insert(0, random.u8(..));
+        target(&stream);
+    });
 }
 
 #[test]

@@ -100,10 +100,12 @@ fn the_file_is_that_of_the_page() {
     let path = folder.path("ring");
     let key = "0f".repeat(32);
     let line = format!("00000000000000aa\ncurrent\n12\n{key}\n");
-    let checksum: String =
+    let sum = |line: &str| -> String {
         (aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, line.as_bytes()).as_ref().iter())
             .map(|byte| format!("{byte:02x}"))
-            .collect();
+            .collect()
+    };
+    let checksum = sum(&line);
     let text = format!(
         r#"{{"version":1,"keys":[{{"id":"00000000000000aa","state":"current","createdAt":12,"key":"{key}"}}],"checksum":"{checksum}"}}"#
     );
@@ -112,9 +114,21 @@ fn the_file_is_that_of_the_page() {
     assert_eq!(states(&keyring), [(KeyId::parse("00000000000000aa").unwrap(), KeyState::Current)]);
     let foreign = layout::envelope(&[0, 0, 0, 0, 0, 0, 0, 0xaa], &[0x0f; 32], [4; 12], 0, "", b"there");
     assert_eq!(keyring.open_sealed(Kind::Bytes, &foreign, "").unwrap().as_slice(), b"there");
+    // Its naming secret follows from it; of a key that followed another one it stands there.
+    let purpose = "midstreamer sync names 1";
+    let own = layout::hkdf(&[0x0f; 32], b"", "midstreamer keyring naming 1");
+    let named = |keyring: &Keyring| keyring.namings(purpose.as_bytes()).unwrap()[0].to_vec();
+    assert_eq!(named(&keyring), layout::hkdf(&own, b"", purpose));
+    let naming = "1e".repeat(32);
+    let following = text
+        .replace("\"version\":1", "\"version\":2")
+        .replace("\"}]", &format!("\",\"naming\":\"{naming}\"}}]"))
+        .replace(&checksum, &sum(&format!("{line}{naming}\n")));
+    write_private(&path, &following);
+    assert_eq!(named(&Keyring::open(&path, None).unwrap()), layout::hkdf(&[0x1e; 32], b"", purpose));
     // Of a later version it is not damaged, but not for us.
-    write_private(&path, &text.replace("\"version\":1", "\"version\":2"));
-    assert!(matches!(Keyring::open(&path, None), Err(KeyringError::Schema { found: 2, .. })));
+    write_private(&path, &text.replace("\"version\":1", "\"version\":3"));
+    assert!(matches!(Keyring::open(&path, None), Err(KeyringError::Schema { found: 3, .. })));
     write_private(&path, &text.replace("0f0f", "0f1f"));
     let error = Keyring::open(&path, None).unwrap_err();
     assert!(matches!(error, KeyringError::File(PrivateFileError::Corrupt { .. })), "{error}");

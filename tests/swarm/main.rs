@@ -17,5 +17,7 @@ mod security;
 mod session;
 mod simulation;
 mod store;
+mod sync_direct;
+mod sync_lane;
 mod trust;
 mod value;

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 const DOCUMENT: &str = include_str!("../../docs/protocol.md");
 
-const SOURCES: [&str; 5] = [
+const SOURCES: [&str; 6] = [
     include_str!("../../src/protocol/messages/control.rs"),
     include_str!("../../src/protocol/messages/renewal.rs"),
     include_str!("../../src/protocol/messages/task.rs"),
+    include_str!("../../src/protocol/messages/sync.rs"),
     include_str!("../../src/protocol/messages/enrolment.rs"),
     include_str!("../../src/protocol/messages/code.rs"),
 ];

@@ -3,15 +3,17 @@
 use std::fs;
 use std::path::Path;
 
-/// Whether a test of this name is in the tree: `module::of::tests/swarm`, or a file of `__test__`.
+/// Whether a test of this name is in the tree: `module::of::tests/swarm`, `src::module`, `sync: module::of::tests/sync`, or a file
+/// of `__test__`.
 fn is_there(root: &Path, name: &str) -> bool {
     if name.starts_with("__test__/") {
         return root.join(name).is_file();
     }
     let Some((module, test)) = name.rsplit_once("::") else { return false };
-    let (folder, module) = match module.strip_prefix("src::") {
-        Some(module) => ("src", module),
-        None => ("tests/swarm", module),
+    let (folder, module) = match (module.strip_prefix("src::"), module.strip_prefix("sync: ")) {
+        (Some(module), _) => ("src", module),
+        (_, Some(module)) => ("tests/sync", module),
+        _ => ("tests/swarm", module),
     };
     let path = module.replace("::", "/");
     let text = fs::read_to_string(root.join(folder).join(format!("{path}.rs"))).unwrap_or_default();
