@@ -14,6 +14,8 @@ const json = (...path) => JSON.parse(read(...path))
 /** The scripts that npm runs by itself on the machine of somebody who installs the package. */
 const INSTALL_SCRIPTS = ['preinstall', 'install', 'postinstall', 'preprepare', 'prepare', 'postprepare', 'prepublish']
 
+const DEPENDENCY_LICENCES = ['MIT', 'Apache-2.0', 'BSD-2-Clause', 'BSD-3-Clause', 'ISC', '0BSD']
+
 function checkVersions(problems) {
   const { version } = json('package.json')
   const expect = (where, found) => {
@@ -31,12 +33,22 @@ function checkManifest(problems) {
   const manifest = json('package.json')
   for (const script of INSTALL_SCRIPTS)
     if (manifest.scripts[script]) problems.push(`package.json: the script ${script} would run on a user's machine`)
-  for (const field of ['dependencies', 'optionalDependencies'])
-    if (manifest[field]) problems.push(`package.json: no ${field}; the release writes the platform packages`)
-  for (const [name, range] of Object.entries(manifest.devDependencies))
+  if (manifest.optionalDependencies) problems.push('package.json: no optionalDependencies; the release writes the platform packages')
+  checkDependencies(manifest.dependencies ?? {}, problems)
+  for (const [name, range] of Object.entries({ ...manifest.dependencies, ...manifest.devDependencies }))
     if (!/^(npm:\S+@)?\d+\.\d+\.\d+$/.test(range)) problems.push(`package.json: ${name} is not an exact version: ${range}`)
-  for (const lock of ['package-lock.json', 'scripts/node-matrix/package-lock.json'])
+  for (const lock of ['package-lock.json', ...['agentdb', 'node-matrix', 'runtimes'].map((folder) => `scripts/${folder}/package-lock.json`)])
     if (/"resolved": "https?:/.test(read(lock))) problems.push(`${lock}: holds download addresses (see .npmrc)`)
+}
+
+/** What every user installs as well: nothing that brings more, and nothing that runs, under a licence that is as free as ours. */
+function checkDependencies(dependencies, problems) {
+  const lock = json('package-lock.json').packages
+  for (const name of Object.keys(dependencies)) {
+    const { license, dependencies: more, hasInstallScript } = lock[`node_modules/${name}`] ?? {}
+    if (!DEPENDENCY_LICENCES.includes(license)) problems.push(`package-lock.json: ${name} has the licence ${license}`)
+    if (more !== undefined || hasInstallScript) problems.push(`package-lock.json: ${name} brings other packages, or an install script`)
+  }
 }
 
 async function checkPlatforms(problems) {

@@ -77,33 +77,88 @@ export class Steps {
   }
 }
 
+/** Ends a child and all that it started when nothing is heard of it for some time, and with this process. */
+class Watch {
+  ended = false
+  #child
+  #timer
+  #silentMs
+  #interrupted = (signal) => {
+    this.#kill()
+    process.exit(signal === 'SIGINT' ? 130 : 143)
+  }
+
+  constructor(child, silentMs) {
+    this.#child = child
+    this.#silentMs = silentMs
+    for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, this.#interrupted)
+    this.heard()
+  }
+
+  heard() {
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => {
+      this.ended = true
+      this.#kill()
+    }, this.#silentMs)
+  }
+
+  stop() {
+    clearTimeout(this.#timer)
+    for (const signal of ['SIGINT', 'SIGTERM']) process.off(signal, this.#interrupted)
+  }
+
+  #kill() {
+    try {
+      if (process.platform === 'win32') this.#child.kill()
+      else process.kill(-this.#child.pid, 'SIGKILL')
+    } catch (error) {
+      // It has ended by itself.
+      if (error.code !== 'ESRCH') throw error
+    }
+  }
+}
+
 /**
  * Runs a command in the checkout with its output passed through, and returns that output.
  * `env` adds variables (or is all there is, with `cleanEnv`), `quiet` keeps the output back unless the command fails. A non-zero exit is a Stop.
+ * `silentMs` ends a command, and what it started, that has printed nothing for so long: one that hangs. `uid` and `gid` make
+ * it that of another user.
  */
-export function run(command, args, { cwd = root, env = {}, cleanEnv = false, quiet = false } = {}) {
+export function run(command, args, { cwd = root, env = {}, cleanEnv = false, quiet = false, silentMs, uid, gid } = {}) {
   if (!quiet) console.log(`$ ${[command === process.execPath ? 'node' : command, ...args].join(' ')}`)
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       cwd,
       env: cleanEnv ? env : { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
+      uid,
+      gid,
       // npm is a .cmd file on Windows, which only a shell can start.
       shell: process.platform === 'win32' && command === 'npm',
+      // A group of its own, to be ended as one.
+      detached: silentMs !== undefined && process.platform !== 'win32',
     })
     const chunks = []
+    const watch = silentMs === undefined ? undefined : new Watch(child, silentMs)
     const keep = (stream) => (chunk) => {
       chunks.push(chunk)
+      watch?.heard()
       if (!quiet) stream.write(chunk)
     }
     child.stdout.on('data', keep(process.stdout))
     child.stderr.on('data', keep(process.stderr))
-    child.on('error', (error) => reject(new Stop(`${command} could not be started: ${error.message}`)))
+    child.on('error', (error) => {
+      watch?.stop()
+      reject(new Stop(`${command} could not be started: ${error.message}`))
+    })
     child.on('close', (code, signal) => {
+      watch?.stop()
       const output = Buffer.concat(chunks).toString()
       if (code === 0) return resolve(output)
       if (quiet) process.stderr.write(output)
-      const failure = new Stop(`\`${[command, ...args].join(' ')}\` ended with ${signal ?? `exit code ${code}`}`)
+      const how = watch?.ended ? `was ended: it printed nothing for ${shown(silentMs)}` : `ended with ${signal ?? `exit code ${code}`}`
+      const failure = new Stop(`\`${[command, ...args].join(' ')}\` ${how}`)
       failure.output = output
       reject(failure)
     })

@@ -2,6 +2,7 @@
 
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { installAgentDb } from './agentdb.mjs'
 import { Stop, Steps, main, root, run, tool } from './steps.mjs'
 import { build } from './build.mjs'
 import { checkDocs } from './check-docs.mjs'
@@ -18,6 +19,9 @@ const GENERATED = ['binding.js', 'binding.d.ts']
 
 /** Levels below the processor's best one, for MIDSTREAMER_KERNEL. `sse2` is there on every x86-64. */
 const LOWER_LEVELS = process.arch === 'x64' ? ['scalar', 'sse2'] : ['scalar']
+
+/** How long the tests of a Node may print nothing, in milliseconds. */
+const SILENT_MS = 600_000
 
 /** Tests run with the oracles, and with the Node layer, which is a default feature. */
 const FEATURES = ['--features', 'oracle']
@@ -56,7 +60,9 @@ function nodeTests(node) {
     .map((file) => join('__test__', file))
     .sort()
   if (files.length === 0) throw new Stop('no tests in __test__')
-  return counted(nodeCounts, node, ['--expose-gc', '--test', '--test-reporter=spec', ...files], { env: { NO_COLOR: '1' } })
+  // Not a limit on slow machines: the slowest file takes a minute. One that hangs must not take the rest of the run with it.
+  const options = { env: { NO_COLOR: '1' }, silentMs: SILENT_MS }
+  return counted(nodeCounts, node, ['--expose-gc', '--test', '--test-reporter=spec', ...files], options)
 }
 
 const read = (files) => files.map((file) => (existsSync(join(root, file)) ? readFileSync(join(root, file), 'utf8') : ''))
@@ -115,6 +121,7 @@ async function rust() {
 }
 
 async function javascript() {
+  await steps.step('Install AgentDB and its databases', installAgentDb)
   await steps.attempt(`Node tests, Node ${process.versions.node}`, () => nodeTests(process.execPath))
   if (releases().length === 0) steps.skip('Node tests, other releases', `none listed for ${process.platform} ${process.arch}`)
   else await steps.step('Install other Node releases', installReleases)

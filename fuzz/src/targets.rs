@@ -4,6 +4,7 @@
 //! libFuzzer drives these in fuzz/, and tests/swarm/corpus.rs replays what it kept.
 
 use bytes::{Bytes, BytesMut};
+use midstreamer::protocol::direct::{message_head, put_preamble, take_message, take_preamble};
 use midstreamer::protocol::enrolment;
 use midstreamer::protocol::frame::{Decoder, Frame, HANDSHAKE_FRAME_BYTES, LANE_FRAME_BYTES, encode};
 use midstreamer::protocol::messages::*;
@@ -17,6 +18,7 @@ use midstreamer::security::{
     AuthorityOptions, CertificateAuthority, Grants, Identity, JoinToken, PeerName, Role, SignRequest, peer_of,
 };
 use midstreamer::store;
+use midstreamer::sync::wire::{Assembler, Message, PACKET_BYTES, pack};
 use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,6 +31,7 @@ pub(crate) type Target = fn(&[u8]);
 pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("authorities", authorities),
     ("certificates", certificates),
+    ("directs", directs),
     ("enrolments", enrolments),
     ("envelopes", envelopes),
     ("exports", exports),
@@ -42,6 +45,7 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("registers", registers),
     ("requests", requests),
     ("rings", rings),
+    ("sync_messages", sync_messages),
     ("tokens", tokens),
     ("values", values),
     ("welcomes", welcomes),
@@ -100,7 +104,8 @@ fn comes_back<M: prost::Message + Default + PartialEq>(frame: &Frame) {
     }
 }
 
-fn read_message(frame: &Frame) {
+/// Whatever a header is: read, written and read again it is the same.
+pub(crate) fn read_message(frame: &Frame) {
     match frame.kind {
         FrameKind::Hello => comes_back::<Hello>(frame),
         FrameKind::Resume => comes_back::<Resume>(frame),
@@ -127,6 +132,10 @@ fn read_message(frame: &Frame) {
         FrameKind::Renew => comes_back::<Renew>(frame),
         FrameKind::Renewed => comes_back::<Renewed>(frame),
         FrameKind::RenewalKept => comes_back::<RenewalKept>(frame),
+        FrameKind::SyncOpen => comes_back::<SyncOpen>(frame),
+        FrameKind::SyncOpened => comes_back::<SyncOpened>(frame),
+        FrameKind::SyncClosed => comes_back::<SyncClosed>(frame),
+        FrameKind::SyncMessage => comes_back::<SyncMessage>(frame),
         FrameKind::Enrol => comes_back::<Enrol>(frame),
         FrameKind::Enrolled => comes_back::<Enrolled>(frame),
         // One that this does not know yet is a target that is missing: a test goes through all kinds.
@@ -345,6 +354,40 @@ fn open_with(name: &str, data: &[u8]) {
     });
 }
 
+/// The stream of a direct link that arrives in pieces; the first byte is their length.
+fn directs(data: &[u8]) {
+    let Some((&piece, stream)) = data.split_first() else { return };
+    let (mut buffer, mut arrived, mut database) = (BytesMut::new(), 0, None);
+    for piece in stream.chunks(usize::from(piece).max(1)) {
+        buffer.extend_from_slice(piece);
+        arrived += piece.len();
+        if database.is_none() {
+            match take_preamble(&mut buffer) {
+                Ok(None) => continue,
+                Ok(Some(name)) => {
+                    let mut again = BytesMut::new();
+                    put_preamble(&name, &mut again).expect("what was read can be written");
+                    assert_eq!(take_preamble(&mut again), Ok(Some(name.clone())));
+                    database = Some(name);
+                }
+                Err(_) => return,
+            }
+        }
+        loop {
+            match take_message(&mut buffer) {
+                Ok(Some(message)) => {
+                    let mut again = message_head(message.len()).expect("what was read can be written");
+                    again.extend_from_slice(&message);
+                    assert_eq!(take_message(&mut again), Ok(Some(message)));
+                }
+                Ok(None) => break,
+                Err(_) => return,
+            }
+        }
+        assert!(buffer.capacity() <= 4 * arrived + 256, "{} bytes for {arrived}", buffer.capacity());
+    }
+}
+
 /// What is said on the endpoint for enrolment, by either side.
 fn enrolments(data: &[u8]) {
     let stream = Bytes::copy_from_slice(data);
@@ -400,6 +443,31 @@ fn rings(data: &[u8]) {
             assert!(keyring.current().is_ok() && keyring.keys().is_ok_and(|keys| !keys.is_empty()));
         }
     });
+}
+
+/// A message of AgentDB sync, and the same bytes as packets of a link: each begins with its length, in units that reach
+/// beyond a packet, and gets the checksum that it should have.
+fn sync_messages(data: &[u8]) {
+    const LIMIT: usize = 1 << 20;
+    if let Ok(message) = Message::decode(data) {
+        assert_eq!(message.encode(), data, "there is one encoding of a message");
+        let mut assembler = Assembler::new(LIMIT.max(data.len()));
+        let whole =
+            pack(data).iter().find_map(|packet| assembler.receive(packet).expect("it was packed here"));
+        assert!(whole == Some(message) || data.len() > PACKET_BYTES);
+    }
+    let mut assembler = Assembler::new(LIMIT);
+    let mut rest = data;
+    while let Some((&length, after)) = rest.split_first() {
+        let (packet, after) = after.split_at(after.len().min(usize::from(length)));
+        rest = after;
+        let sealed = [packet, &crc32fast::hash(packet).to_le_bytes()].concat();
+        match assembler.receive(&sealed) {
+            Ok(Some(message)) => assert_eq!(Message::decode(&message.encode()), Ok(message)),
+            Ok(None) => assert!(assembler.waiting() <= LIMIT + PACKET_BYTES),
+            Err(_) => return,
+        }
+    }
 }
 
 /// The file of an authority.

@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use midstreamer::kernels::dtw::Metric;
 use midstreamer::kernels::normalize::Normalize;
+use midstreamer::protocol::direct::{message_head, put_preamble};
 use midstreamer::protocol::enrolment;
 use midstreamer::protocol::frame::encode_message;
 use midstreamer::protocol::messages::*;
@@ -66,6 +67,18 @@ fn messages(seeds: &Seeds) -> Result<(), Box<dyn Error>> {
     seeds.message(FrameKind::TaskError, &error, &[])?;
     let publish = Publish { topic: "t".into(), from: "a".into(), content: 2, message_id: 3 };
     seeds.message(FrameKind::Publish, &publish, &[3; 40])?;
+    let open = SyncOpen { link: 7, database: "memory".into() };
+    seeds.message(FrameKind::SyncOpen, &open, &[])?;
+    seeds.message(FrameKind::SyncOpened, &SyncOpened { link: 7 }, &[])?;
+    seeds.message(FrameKind::SyncClosed, &SyncClosed { link: 7, code: 3, message: "why".into() }, &[])?;
+    seeds.message(FrameKind::SyncMessage, &SyncMessage { link: 7 }, &[5; 40])?;
+    let mut direct = BytesMut::new();
+    put_preamble("memory", &mut direct)?;
+    for length in [1, 300] {
+        direct.extend_from_slice(&message_head(length)?);
+        direct.extend_from_slice(&vec![7; length]);
+    }
+    seeds.write("directs", "two", &[&[64], &direct[..]].concat())?;
     let renewed = Renewed { certificate: "-----BEGIN".into(), ca: "-----".into(), ..Renewed::default() };
     seeds.message(FrameKind::Renewed, &renewed, &[])?;
     let registration = Registration {
@@ -142,6 +155,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         b"\x0a\x03dtw\x82\x01\x0c\x08\x09\x12\x08\x0a\x01a\x12\x01x\x18\x01",
     )?;
     // Values as in docs/protocol.md: undefined, JSON alone, and JSON with two arrays of eight bytes each.
+    seeds.write("sync_messages", "reach", &[&[11], &[1; 16][..], &[7]].concat())?;
+    seeds.write("sync_messages", "ping", &[12, 0, 0, 0, 0, 0, 0, 0, 0])?;
     seeds.write("values", "undefined", &[0; 8])?;
     seeds.write("values", "json", &value(br#"{"a":[1,"x",null,true,{"b":-1e3}]}"#, &[]))?;
     seeds.write("values", "arrays", &value(br#"{"a":"\u00000","b":["\u00001"],"c":"\u0000NaN"}"#, &[1, 2]))
