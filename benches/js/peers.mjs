@@ -7,10 +7,10 @@
  */
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const home = fileURLToPath(new URL('../peers/', import.meta.url))
@@ -29,18 +29,26 @@ function npmPack(spec, folder) {
 function installPeer({ name, version, integrity }, log) {
   const target = join(home, 'node_modules', name)
   const manifest = join(target, 'package.json')
-  if (existsSync(manifest) && JSON.parse(readFileSync(manifest, 'utf8')).version === version) return
+  const installed = () => existsSync(manifest) && JSON.parse(readFileSync(manifest, 'utf8')).version === version
+  if (installed()) return
   log(`  fetching ${name} ${version} ...`)
+  mkdirSync(dirname(target), { recursive: true })
   const folder = mkdtempSync(join(tmpdir(), 'peer-'))
+  // Put in its place at once and whole: test files that run side by side may install the same package.
+  const unpacked = mkdtempSync(join(home, 'unpacked-'))
   try {
     const tarball = join(folder, npmPack(`${name}@${version}`, folder))
     const digest = `sha512-${createHash('sha512').update(readFileSync(tarball)).digest('base64')}`
     if (digest !== integrity) throw new Error(`${name} ${version}: ${digest} is not the pinned ${integrity}`)
-    rmSync(target, { recursive: true, force: true })
-    mkdirSync(target, { recursive: true })
-    execFileSync('tar', ['-xzf', tarball, '-C', target, '--strip-components=1'])
+    execFileSync('tar', ['-xzf', tarball, '-C', unpacked, '--strip-components=1'])
+    if (!installed()) rmSync(target, { recursive: true, force: true })
+    try {
+      renameSync(unpacked, target)
+    } catch (error) {
+      if (!installed()) throw error
+    }
   } finally {
-    rmSync(folder, { recursive: true, force: true })
+    for (const used of [folder, unpacked]) rmSync(used, { recursive: true, force: true })
   }
 }
 
@@ -61,6 +69,11 @@ export function whyNoNeuralTrader() {
 export function installPeers(peers, log) {
   for (const peer of peers) installPeer(peer, log)
   return createRequire(join(home, 'index.cjs'))
+}
+
+/** One package as its users require it, but without the packages that it declares: neural-trader's entry needs none of them. */
+export function loadPeer(name, log = () => {}) {
+  return installPeers(pinned.filter((peer) => peer.name === name), log)(name)
 }
 
 /**

@@ -16,13 +16,13 @@ export function killAll() {
   for (const process of running) process.kill('SIGKILL')
 }
 
-/** A process of child.mjs in one of its roles. */
+/** A process of child.mjs, or of another such program, in one of its roles. */
 export class Child {
   #process
   #pending = null
 
-  constructor(role) {
-    this.#process = track(fork(fileURLToPath(new URL('child.mjs', import.meta.url)), [role], { serialization: 'advanced' }))
+  constructor(role, program = new URL('child.mjs', import.meta.url)) {
+    this.#process = track(fork(fileURLToPath(program), [role], { serialization: 'advanced' }))
     this.#process.on('message', ({ answer, error }) => {
       const { resolve, reject } = this.#pending
       this.#pending = null
