@@ -179,7 +179,7 @@ export declare class NativeLearner {
   /** In the order of the fields of [`Trajectory`]. */
   trajectory(family: string, at: number): Promise<Float64Array>
   /** `metric`, `window` and `normalize` as in `dtw`. */
-  distill(minSamples: number, minLowerBound: number, channels: number, window: number, metric: number, normalize: number): Promise<Array<NativeDistilled>>
+  distill(minSamples: number, minLowerBound: number, length: number, channels: number, window: number, metric: number, normalize: number): Promise<Array<NativeDistilled>>
   /** All that happened, family by family. */
   history(): Promise<Array<NativeHistory>>
   /** The shape of an experience; none where it has none. */

@@ -2,9 +2,12 @@
 // the audit log, a revocation, and the end in order.
 
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs'
+import { X509Certificate } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, readdirSync, realpathSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
+import { CertificateAuthority } from '@neural-trader/midstreamer'
 import { cli, folder, json, service, write } from './support/cli.mjs'
 
 const HANDLERS = `
@@ -254,4 +257,40 @@ test('a coordinator with an identity and no authority', { skip: process.platform
   assert.equal((await its.stop()).code, 0)
   await agent.told('disconnected')
   assert.equal((await agent.stop()).code, 0)
+})
+
+test('a renewed identity is kept where the next start finds it, also after a kill', { skip: process.platform === 'win32' && 'modes and signals' }, async (t) => {
+  const cwd = folder(t)
+  await json(['ca', 'init', '--name', 'desk'], { cwd })
+  const authority = await CertificateAuthority.open(join(cwd, 'midstreamer-authority'))
+  // One that ends before it could be renewed at half of its life: the coordinator makes itself another.
+  mkdirSync(join(cwd, 'midstreamer-data'), { mode: 0o700 })
+  const kept = write(join(cwd, 'midstreamer-data'), 'identity.json', await authority.issue({ id: 'coordinator', role: 'coordinator', validMs: 30_000 }))
+  const ending = readFileSync(kept, 'utf8')
+  const { address } = await coordinator(t, cwd)
+  assert.notEqual(JSON.parse(readFileSync(kept, 'utf8')).certificate, JSON.parse(ending).certificate)
+  assert.ok(isPrivate(kept))
+
+  // As a file, which is replaced, and as PEM files in a place that is only read.
+  const first = { one: await authority.issue({ id: 'one', role: 'agent', validMs: 12_000 }), two: await authority.issue({ id: 'two', role: 'agent', validMs: 12_000 }) }
+  write(cwd, 'one.json', first.one)
+  mkdirSync(join(cwd, 'two'))
+  for (const [file, part] of [['certificate.pem', 'certificate'], ['private-key.pem', 'privateKey'], ['ca.pem', 'ca']]) write(join(cwd, 'two'), file, first.two[part])
+  const places = { one: ['--identity', 'one.json'], two: ['--identity', 'two', '--state', 'state'] }
+  const files = { one: join(cwd, 'one.json'), two: join(cwd, 'state', 'identity.json') }
+  await Promise.all(Object.keys(places).map(async (id) => {
+    const before = service(t, ['agent', '--address', address, ...places[id]], { cwd })
+    await before.told('started')
+    const renewed = await before.told('identityRenewed')
+    await before.stop('SIGKILL')
+    assert.deepEqual([realpathSync(renewed.file), isPrivate(files[id])], [realpathSync(files[id]), true])
+    const { certificate, privateKey } = JSON.parse(readFileSync(files[id], 'utf8'))
+    assert.equal(renewed.notAfter, Date.parse(new X509Certificate(certificate).validTo))
+    assert.ok(certificate !== first[id].certificate && privateKey !== first[id].privateKey)
+    await setTimeout(Math.max(0, first[id].notAfter + 1500 - Date.now()))
+    const after = service(t, ['agent', '--address', address, ...places[id]], { cwd })
+    assert.equal((await after.told('started')).id, id)
+    assert.equal((await after.stop()).code, 0)
+  }))
+  assert.deepEqual(readdirSync(join(cwd, 'two')).sort(), ['ca.pem', 'certificate.pem', 'private-key.pem'])
 })

@@ -258,8 +258,8 @@ class PatternLearner {
 
   async #distill(options) {
     const { minSamples, minLowerBound } = readOptions(options, DISTILL, DISTILL_DEFAULTS, 'distill')
-    const { channels, window, metric, normalize } = this.#shape
-    const found = await this.#ask((learner) => learner.distill(minSamples, minLowerBound, channels, window, metric, normalize))
+    const { length, channels, window, metric, normalize } = this.#shape
+    const found = await this.#ask((learner) => learner.distill(minSamples, minLowerBound, length, channels, window, metric, normalize))
     return found.map(({ family: patternType, medoid, values, numbers: [samples, winRate, meanReturn, lowerBound, meanOutcome, knownAt], context }) => (
       { id: medoid, patternType, values, samples, winRate, meanReturn, lowerBound, meanOutcome, knownAt, context: context === '' ? null : JSON.parse(context) }
     ))

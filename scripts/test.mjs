@@ -4,7 +4,7 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { installAgentDb } from './agentdb.mjs'
 import { Stop, Steps, main, root, run, tool } from './steps.mjs'
-import { build } from './build.mjs'
+import { build, buildRelease, releasedTarget } from './build.mjs'
 import { checkDocs } from './check-docs.mjs'
 import { checkLicences } from './check-licences.mjs'
 import { checkManifests } from './check-manifests.mjs'
@@ -13,6 +13,7 @@ import { installReleases, releases } from './node-matrix.mjs'
 import { nodeCounts, rustCounts } from './runners.mjs'
 import { checkToolchain, firstLine } from './toolchain.mjs'
 import { verifyPackage } from './verify-package.mjs'
+import { noZig } from './zig.mjs'
 
 /** Files that the build writes and that are committed all the same, so that a clone can be read without building. */
 const GENERATED = ['binding.js', 'binding.d.ts']
@@ -85,6 +86,12 @@ async function typeChecks() {
   return `${projects.length} projects`
 }
 
+/** Installed above: the linter is a development dependency. */
+async function checkHosted() {
+  const { checkWorkflows } = await import('./check-workflows.mjs')
+  return await checkWorkflows()
+}
+
 async function examples() {
   const files = readdirSync(join(root, 'examples')).filter((file) => /\.[cm]js$/.test(file)).sort()
   for (const file of files) await run(process.execPath, [join('examples', file)])
@@ -103,6 +110,7 @@ async function rust() {
   await steps.attempt('Formatting', () => cargo('fmt', '--check'))
   await steps.attempt('Manifests and platform packages', checkManifests)
   await steps.attempt('Licences and sources of crates', checkLicences)
+  await steps.attempt('Hosted workflows', checkHosted)
 
   // The dependencies are compiled three times and not more: checked (here), for tests, and for the release.
   const lints = ['clippy', '--locked', '--all-targets', ...FEATURES]
@@ -143,7 +151,10 @@ async function everything() {
   await steps.step('Install development dependencies', () => install())
   await rust()
   const generated = read(GENERATED)
-  await steps.step('Build the addon', () => build())
+  // What the tests run is what would be released, where it can be built here.
+  const target = releasedTarget()
+  await steps.step('Build the addon', () => (target === null ? build() : buildRelease(target)))
+  if (target === null) steps.skip('The addon as it is released', noZig() ?? `no binary for ${process.arch}`)
   await steps.attempt('Generated files are the committed ones', () => unchanged(generated))
   await javascript()
 }

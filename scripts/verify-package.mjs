@@ -24,6 +24,9 @@ const TYPESCRIPT = [
   { file: 'consumer.ts', options: { module: 'esnext', moduleResolution: 'bundler', target: 'es2022', isolatedModules: true, verbatimModuleSyntax: true } },
 ]
 
+/** What a user's disk has to hold for the binary, in bytes: a little above what it is, so that growth is a decision. */
+const MOST_BYTES = 18 * 2 ** 20
+
 async function compile(user, folder) {
   for (const { file, options } of TYPESCRIPT) {
     const compilerOptions = { ...options, strict: true, noEmit: true, types: [], skipLibCheck: false }
@@ -72,9 +75,13 @@ export async function verifyPackage() {
     const folders = await stageRelease(join(work, 'stage'), addon)
     const packages = await pack(folders, join(work, 'tarballs'))
     const [facade] = packages
+    const platform = packages.find(({ manifest }) => manifest.main === addon)
     const files = facade.files.map((file) => file.path)
     expect(!files.some((file) => /\.node$|^src\/|^node_modules\//.test(file)), `the package holds ${files}`)
     console.log(`packed: ${facade.filename}, ${files.length} files, ${Math.round(facade.size / 1024)} KiB`)
+    const mebibytes = (bytes) => (bytes / 2 ** 20).toFixed(1)
+    console.log(`packed: ${platform.filename}, ${mebibytes(platform.size)} MiB, ${mebibytes(platform.unpackedSize)} MiB unpacked`)
+    expect(platform.unpackedSize < MOST_BYTES, `${platform.filename} unpacks to ${mebibytes(platform.unpackedSize)} MiB: look at what has grown`)
     await run(process.execPath, [tool('publint', 'src', 'cli.js'), '--strict', facade.tarball])
     await run(process.execPath, [tool('@arethetypeswrong', 'cli', 'dist', 'index.js'), facade.tarball, '--format', 'ascii', '--no-color', '--no-emoji'])
 
@@ -97,7 +104,7 @@ export async function verifyPackage() {
     } finally {
       await registry.close()
     }
-    return `${Math.round(facade.size / 1024)} KiB packed`
+    return `${Math.round(facade.size / 1024)} KiB and ${mebibytes(platform.size)} MiB packed`
   } finally {
     rmSync(work, { recursive: true })
   }

@@ -449,12 +449,14 @@ fn rings(data: &[u8]) {
 /// beyond a packet, and gets the checksum that it should have.
 fn sync_messages(data: &[u8]) {
     const LIMIT: usize = 1 << 20;
-    if let Ok(message) = Message::decode(data) {
+    if let Ok(mut message) = Message::decode(data) {
         assert_eq!(message.encode(), data, "there is one encoding of a message");
         let mut assembler = Assembler::new(LIMIT.max(data.len()));
         let whole =
             pack(data).iter().find_map(|packet| assembler.receive(packet).expect("it was packed here"));
-        assert!(whole == Some(message) || data.len() > PACKET_BYTES);
+        let Some(whole) = whole else { return assert!(data.len() > PACKET_BYTES) };
+        assert!(whole.length == data.len() && whole.message == message);
+        assert_eq!(whole.rest().open(), Ok(&mut message));
     }
     let mut assembler = Assembler::new(LIMIT);
     let mut rest = data;
@@ -463,7 +465,11 @@ fn sync_messages(data: &[u8]) {
         rest = after;
         let sealed = [packet, &crc32fast::hash(packet).to_le_bytes()].concat();
         match assembler.receive(&sealed) {
-            Ok(Some(message)) => assert_eq!(Message::decode(&message.encode()), Ok(message)),
+            Ok(Some(whole)) => {
+                let bytes = whole.message.encode();
+                assert_eq!(bytes.len(), whole.length);
+                assert_eq!(whole.rest().open().map(|message| message.encode()), Ok(bytes));
+            }
             Ok(None) => assert!(assembler.waiting() <= LIMIT + PACKET_BYTES),
             Err(_) => return,
         }

@@ -54,6 +54,14 @@ function replace(file, text) {
     fs.closeSync(descriptor)
   }
   fs.renameSync(part, file)
+  // Windows has no such thing as a directory that is written to the disk.
+  if (process.platform === 'win32') return
+  const directory = fs.openSync(path.dirname(file), 'r')
+  try {
+    fs.fsyncSync(directory)
+  } finally {
+    fs.closeSync(directory)
+  }
 }
 
 function readText(file) {

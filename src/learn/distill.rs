@@ -43,7 +43,9 @@ pub struct DistillOptions {
     pub min_lower_bound: f64,
     /// How shapes are compared.
     pub dtw: DtwOptions,
-    /// Values per time step of the matches.
+    /// Time steps of a match. Matches of another length, or without their values, are no shapes.
+    pub length: usize,
+    /// Values per time step.
     pub channels: usize,
     /// How clusters are represented.
     pub representative: Representative,
@@ -83,7 +85,7 @@ pub enum DistillError {
     /// An option.
     #[error(transparent)]
     Event(#[from] EventError),
-    /// The matches of a family are no series of that many channels.
+    /// Shapes that are no series.
     #[error(transparent)]
     Input(#[from] crate::series::InputError),
     /// The clustering: cancelled or too large.
@@ -137,7 +139,7 @@ pub fn distill(
 }
 
 /// The newest outcomes of a family that have a shape and a scale, oldest first, and the last scale.
-fn members(learner: &Learner, family: &Arc<str>, at: Instant) -> Option<(Vec<Member>, f64)> {
+fn members(learner: &Learner, family: &Arc<str>, at: Instant, values: usize) -> Option<(Vec<Member>, f64)> {
     let outcomes = learner.outcomes(family, at);
     let mut scale = Scale::default();
     let scales: Vec<Option<f64>> = std::iter::once(None)
@@ -159,7 +161,8 @@ fn members(learner: &Learner, family: &Arc<str>, at: Instant) -> Option<(Vec<Mem
         })
     };
     let mut members: Vec<Member> = outcomes.iter().filter_map(member).collect();
-    members.retain(|member| !member.experience.values.is_empty());
+    // What came from elsewhere may have any length: it must not keep the others back.
+    members.retain(|member| values > 0 && member.experience.values.len() == values);
     members.drain(..members.len().saturating_sub(MAX_MEMBERS));
     Some((members, scale.value()?))
 }
@@ -173,7 +176,8 @@ fn cluster(
     job: &Job,
 ) -> Result<Option<Clustered>, DistillError> {
     let least = options.min_samples.max(1);
-    let found = members(learner, family, at).filter(|(members, _)| members.len() >= least);
+    let values = options.length.saturating_mul(options.channels);
+    let found = members(learner, family, at, values).filter(|(members, _)| members.len() >= least);
     let Some((members, scale)) = found else { return Ok(None) };
     let count = (members.len() / (2 * least)).clamp(1, MAX_CLUSTERS);
     let shapes = members.iter().map(|member| &*member.experience.values);

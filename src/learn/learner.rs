@@ -85,8 +85,7 @@ impl Learner {
             return Err(EventError::Premature { id, at, outcome_at });
         }
         self.tell([Event::Resolution(resolution)])?;
-        // A premature outcome that came before its match, through a merge, stays the one that counts: as none.
-        self.verdict(id).ok_or(EventError::Premature { id, at, outcome_at })
+        self.verdict(id).ok_or(EventError::Unknown(id))
     }
 
     /// Adds events in any order, also outcomes of matches that are not known yet; how many were news. All or nothing: with
@@ -114,7 +113,8 @@ impl Learner {
     pub fn merge(&mut self, other: &Events) -> usize {
         let experiences =
             other.iter().filter_map(|(_, entry)| entry.experience.clone().map(Event::Experience));
-        let resolutions = other.iter().filter_map(|(_, entry)| entry.resolution.map(Event::Resolution));
+        let resolutions =
+            other.iter().flat_map(|(_, entry)| entry.resolutions.iter().copied().map(Event::Resolution));
         self.tell(experiences.chain(resolutions))
             .expect("the events of a learner were checked when it was told them")
     }

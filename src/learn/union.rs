@@ -1,13 +1,14 @@
 //! What happened as a set that merges by union.
 //!
-//! The set is a join semilattice: of each half of each id it keeps the canonically first that was ever told, so any order
-//! of arrival, any repetition and any way through other nodes end in the same set. "First" is by instant, then by content:
+//! The set is a join semilattice: of each id it keeps the canonically first experience and all outcomes that were ever told,
+//! so any order of arrival, any repetition and any way through other nodes end in the same set. "First" is by instant, then by
+//! content:
 //!
 //! - an outcome that is told twice counts once; of different ones the earliest counts, of equally early ones the smaller;
 //! - an outcome may come before its experience; it waits;
 //! - an outcome that is dated at or before its match is none: nobody can know it then
-//!   ([`EventError::Premature`](super::event::EventError::Premature) where both are known, ignored where they meet in a
-//!   merge);
+//!   ([`EventError::Premature`](super::event::EventError::Premature) where both are known, passed over where they meet in a
+//!   merge, so that one which came by a merge keeps no other from counting);
 //! - an experience without an outcome at the end of its horizon plus a grace is expired. An outcome that comes later
 //!   still counts from then on.
 
@@ -21,15 +22,16 @@ use std::sync::Arc;
 pub struct Entry {
     /// The match.
     pub experience: Option<Arc<Experience>>,
-    /// The outcome that counts; it may be [premature](super::event::EventError::Premature), which is as good as none.
-    pub resolution: Option<Resolution>,
+    /// What was told of its outcome, canonically first first. There is more than one where nodes told different ones.
+    pub resolutions: Vec<Resolution>,
 }
 
 impl Entry {
-    /// The match with its outcome, where there is a match; the outcome only when it is later.
+    /// The match with its outcome, where there is a match: the first that is later.
     pub fn known(&self) -> Option<(&Arc<Experience>, Option<Resolution>)> {
         let experience = self.experience.as_ref()?;
-        Some((experience, self.resolution.filter(|outcome| outcome.instant() > experience.instant())))
+        let later = |outcome: &&Resolution| outcome.instant() > experience.instant();
+        Some((experience, self.resolutions.iter().find(later).copied()))
     }
 }
 
@@ -73,14 +75,13 @@ impl Events {
         Some(before)
     }
 
-    /// Adds a checked outcome; what was known of its id before, when that changes.
+    /// Adds a checked outcome; what was known of its id before, when it is news.
     pub(super) fn add_resolution(&mut self, resolution: Resolution) -> Option<Entry> {
         let entry = self.entries.entry(resolution.id).or_default();
-        if entry.resolution.is_some_and(|known| known.canonical() <= resolution.canonical()) {
-            return None;
-        }
+        let told = entry.resolutions.binary_search_by_key(&resolution.canonical(), Resolution::canonical);
+        let place = told.err()?;
         let before = entry.clone();
-        entry.resolution = Some(resolution);
+        entry.resolutions.insert(place, resolution);
         Some(before)
     }
 }
@@ -113,6 +114,25 @@ mod tests {
         assert_eq!(events.get(experience.id).unwrap().known(), None);
         events.add_experience(Arc::new(experience.clone()));
         assert_eq!(events.get(experience.id).unwrap().known().unwrap().1, None);
+    }
+
+    #[test]
+    fn an_outcome_before_its_match_keeps_no_other_from_counting() {
+        let experience = experience(1, 5.0);
+        let outcome = |at| Resolution { id: experience.id, actual: 0.1, at };
+        // Each as one of three, in every order: two outcomes and the match between them.
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let mut events = Events::default();
+            for one in order {
+                match one {
+                    0 => _ = events.add_resolution(outcome(3.0)),
+                    1 => _ = events.add_resolution(outcome(9.0)),
+                    _ => _ = events.add_experience(Arc::new(experience.clone())),
+                }
+            }
+            let known = events.get(experience.id).unwrap().known().unwrap().1;
+            assert_eq!(known, Some(outcome(9.0)), "{order:?}");
+        }
     }
 
     #[test]

@@ -67,6 +67,10 @@ fn events(draws: &[Draw]) -> Vec<Event> {
                     at: at + f64::from(after) + 3.0,
                 }));
             }
+            if seq.is_multiple_of(7) {
+                // Before its match, as no caller can tell it: it comes by a merge.
+                events.push(Event::Resolution(Resolution { id, actual: 0.5, at: at - f64::from(after % 3) }));
+            }
         }
     }
     events

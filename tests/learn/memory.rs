@@ -15,6 +15,7 @@ fn options() -> DistillOptions {
         min_samples: 30,
         min_lower_bound: 0.0,
         dtw: DtwOptions { window: Some(3), ..DtwOptions::default() },
+        length: LENGTH,
         channels: 1,
         representative: Representative::Medoid,
         at: 1e9,
@@ -93,11 +94,31 @@ fn memory_ends_at_its_instant() {
 }
 
 #[test]
-fn matches_that_are_no_series_are_refused() {
-    let learner = learner(|_| 0.5);
-    let wrong = DistillOptions { channels: 3, ..options() };
-    assert!(matches!(distill(&learner, &wrong, &Job::new()), Err(DistillError::Input(_))));
+fn matches_of_another_length_do_not_keep_the_others_back() {
+    let mut learner = learner(|is_hill| if is_hill { 0.8 } else { 0.3 });
+    let before = found(&learner, &options());
+    assert!(!before.is_empty());
+    // As they may come from another node: after all others, so that they have no say in what is known by then.
+    for (seq, length) in [1, LENGTH - 1, LENGTH + 1, 100_000].into_iter().enumerate() {
+        let id = ExperienceId { node: 2, seq: seq as u64 };
+        let some =
+            learner.events().get(ExperienceId { node: 1, seq: 0 }).unwrap().experience.clone().unwrap();
+        let at = 1e6 + seq as f64;
+        let values = vec![1.0; length].into();
+        let strange = Experience { id, at, horizon_ends_at: Some(at + 0.5), values, ..(*some).clone() };
+        learner.record(strange).unwrap();
+        learner.resolve(Resolution { id, actual: 0.01, at: at + 0.5 }).unwrap();
+    }
+    let shapes = |found: Vec<Distilled>| -> Vec<_> {
+        found.into_iter().map(|one| (one.medoid, one.values, one.samples)).collect()
+    };
+    assert_eq!(shapes(found(&learner, &options())), shapes(before));
+    assert_eq!(found(&learner, &DistillOptions { channels: 3, ..options() }), []);
+}
+
+#[test]
+fn distilling_can_be_cancelled() {
     let cancelled = Job::new();
     cancelled.cancel();
-    assert!(matches!(distill(&learner, &options(), &cancelled), Err(DistillError::Kernel(_))));
+    assert!(matches!(distill(&learner(|_| 0.5), &options(), &cancelled), Err(DistillError::Kernel(_))));
 }

@@ -494,26 +494,37 @@ fn members_hear_how_far_all_are() {
 
 #[test]
 fn heads_that_never_end_are_a_flood_however_small_they_are_packed() {
-    let mut session = Session::new(Config::new("db", "peer"), Role::Node, 0);
     // A delta before all heads have been told waits, and so do the exact heads behind it.
     let origin = Origin([1; 16]);
     let delta = Message::Delta(Delta { origin, after: 0, to: 1, components: Vec::new() });
     let life = |start| Life { incarnation: Incarnation([7; 8]), start };
-    let state = |k: u32| {
-        let mut origin = [1; 16];
-        origin[..4].copy_from_slice(&k.to_be_bytes());
-        OriginState { origin: Origin(origin), head: 9, floor: 0, lineage: (0..32).map(life).collect() }
+    // Origins are at random and the lives are not: packed, it is a tenth.
+    let mut dice = fastrand::Rng::with_seed(7);
+    let state = |_| OriginState {
+        origin: Origin(std::array::from_fn(|_| dice.u8(..))),
+        head: 9,
+        floor: 0,
+        lineage: (0..32).map(life).collect(),
     };
-    let heads = Message::Have(Have { exact: true, last: false, states: (1..200).map(state).collect() });
-    let (mut bytes, mut outcome) = (0, Ok(()));
-    for message in std::iter::once(&delta).chain(std::iter::repeat_n(&heads, 1000)) {
-        for packet in pack(&message.encode()) {
-            bytes += packet.len();
-            outcome = outcome.and_then(|()| session.receive(&packet, 0));
+    let mut states: Vec<_> = (1..200).map(state).collect();
+    states.sort_by_key(|state| state.origin);
+    let heads = |exact| Message::Have(Have { exact, last: false, states: states.clone() });
+    let flood = |first: Option<&Message>, then: &Message| {
+        let mut session = Session::new(Config::new("db", "peer"), Role::Node, 0);
+        let mut bytes = 0;
+        for message in first.into_iter().chain(std::iter::repeat_n(then, 1000)) {
+            for packet in pack(&message.encode()) {
+                bytes += packet.len();
+                if let Err(error) = session.receive(&packet, 0) {
+                    return (error, bytes);
+                }
+            }
         }
-        if outcome.is_err() {
-            break;
-        }
+        panic!("{bytes} bytes were not too many");
+    };
+    for (first, then) in [(Some(&delta), heads(true)), (None, heads(false))] {
+        let (error, bytes) = flood(first, &then);
+        assert_eq!(error, SessionError::Flooded);
+        assert!(bytes < 2 << 20, "{bytes} bytes");
     }
-    assert_eq!(outcome, Err(SessionError::Flooded), "{bytes} bytes");
 }

@@ -6,7 +6,8 @@ use midstreamer::sync::identity::{Gid, Incarnation, Origin, TableId};
 use midstreamer::sync::seal::{SealTag, Sealing};
 use midstreamer::sync::store::{Delta, Known, Life, OriginState};
 use midstreamer::sync::wire::{
-    Ack, Assembler, Bucket, Code, Have, Hello, MAX_VERSION, Message, PACKET_BYTES, Reply, WireError, pack,
+    Ack, Assembler, Bucket, Code, Have, Hello, MAX_VERSION, Message, PACKET_BYTES, Reply, Resting, WireError,
+    pack,
 };
 
 const LIMIT: usize = 4 << 20;
@@ -141,7 +142,7 @@ fn messages_come_back_as_they_were() {
         assert_eq!(Message::decode(&bytes), Ok(message.clone()));
         let packets = pack(&bytes);
         let [packet] = &packets[..] else { panic!("a short message is one packet") };
-        assert_eq!(Assembler::new(LIMIT).receive(packet), Ok(Some(message)));
+        assert_eq!(receive(&mut Assembler::new(LIMIT), packet), Ok(Some(message)));
     }
 }
 
@@ -172,6 +173,11 @@ fn cut_or_continued_bytes_are_refused_and_changed_ones_are_refused_or_one_encodi
     }
 }
 
+/// What a packet completes.
+fn receive(assembler: &mut Assembler, packet: &[u8]) -> Result<Option<Message>, WireError> {
+    assembler.receive(packet).map(|received| received.map(|received| received.message))
+}
+
 fn long(dice: &mut fastrand::Rng, length: usize) -> Message {
     let mut component = component(dice, Stamp { hlc: Hlc(1), origin: Origin([1; 16]), version: 1 });
     component.body = Some((0..length).map(|_| dice.u8(..)).collect());
@@ -188,11 +194,11 @@ fn long_messages_are_cut_and_short_ones_come_in_between() {
         let mut assembler = Assembler::new(LIMIT);
         let (last, parts) = packets.split_last().unwrap();
         for part in parts {
-            assert_eq!(assembler.receive(part), Ok(None));
+            assert_eq!(receive(&mut assembler, part), Ok(None));
             let ping = Message::Ping { now_ms: 4 };
-            assert_eq!(assembler.receive(&pack(&ping.encode())[0]), Ok(Some(ping)));
+            assert_eq!(receive(&mut assembler, &pack(&ping.encode())[0]), Ok(Some(ping)));
         }
-        assert_eq!(assembler.receive(last), Ok(Some(message)));
+        assert_eq!(receive(&mut assembler, last), Ok(Some(message)));
     }
     let packets = pack(&long(&mut dice, 3 * PACKET_BYTES).encode());
     let mut assembler = Assembler::new(LIMIT);
@@ -223,8 +229,32 @@ fn what_is_packed_may_not_grow_without_bound() {
         components[0].body = Some(vec![0; 1 << 21]);
     }
     let mut assembler = Assembler::new(LIMIT);
-    let whole = pack(&message.encode()).iter().find_map(|packet| assembler.receive(packet).unwrap());
+    let whole = pack(&message.encode()).iter().find_map(|packet| receive(&mut assembler, packet).unwrap());
     assert_eq!(whole, Some(message));
+}
+
+#[test]
+fn what_grows_by_much_waits_packed() {
+    let mut dice = fastrand::Rng::with_seed(6);
+    let mut message = long(&mut dice, 200_000);
+    let received = |message: &Message| {
+        let packets = pack(&message.encode());
+        let [packet] = &packets[..] else { panic!("one packet") };
+        (packet.len(), Assembler::new(LIMIT).receive(packet).unwrap().unwrap())
+    };
+    let (bytes, whole) = received(&message);
+    assert!(whole.length > 200_000 && bytes > 200_000, "floats at random do not shrink");
+    assert!(matches!(whole.rest(), Resting::Open(open) if open == message));
+    // Twenty times as long as it is packed.
+    if let Message::Mend { components, .. } = &mut message {
+        components[0].body = Some((0..200_000).map(|at| if at < 10_000 { dice.u8(..) } else { 0 }).collect());
+    }
+    let (bytes, whole) = received(&message);
+    assert!(whole.length > 200_000 && bytes < 12_000);
+    let mut resting = whole.rest();
+    assert!(matches!(&resting, Resting::Packed(packed) if packed.len() < bytes));
+    assert_eq!(resting.open(), Ok(&mut message));
+    assert!(matches!(resting, Resting::Open(open) if open == message));
 }
 
 #[test]

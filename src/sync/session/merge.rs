@@ -7,7 +7,7 @@ use crate::sync::clock::Hlc;
 use crate::sync::component::{Component, Slot};
 use crate::sync::identity::Origin;
 use crate::sync::store::{Applied, Delta, Store};
-use crate::sync::wire::{Have, Message, Reply};
+use crate::sync::wire::{Have, Message, Reply, Resting};
 
 /// What one piece of work did.
 struct Done {
@@ -31,11 +31,11 @@ impl Session {
             let Some(queued) = self.bulk.get_mut(self.state.merged) else { break };
             // Taken out while it is worked on, and put back: a rollback needs it again.
             let bytes = queued.bytes as u64;
-            let message = std::mem::replace(&mut queued.message, Message::Ping { now_ms: 0 });
+            let message = std::mem::replace(queued.message.open()?, Message::Ping { now_ms: 0 });
             let room = budget.components.max(1) - progress.components;
             let done = self.merge_message(store, mine, &message, room, now_ms, progress);
             if let Some(queued) = self.bulk.get_mut(self.state.merged) {
-                queued.message = message;
+                queued.message = Resting::Open(message);
             }
             let done = done?;
             wrote = true;

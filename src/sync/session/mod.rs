@@ -25,12 +25,12 @@ use self::repair::Repair;
 use self::state::{Mine, State};
 use super::seal::Sealing;
 use super::store::Store;
-use super::wire::{Ack, Assembler, Code, Message, OVERHEAD_BYTES, PACKET_BYTES, pack};
+use super::wire::{Ack, Assembler, Code, Message, OVERHEAD_BYTES, PACKET_BYTES, Resting, pack};
 use std::collections::VecDeque;
 
 /// Whatever its own settings are, a peer may have sent so many bytes that were not taken yet.
 const MOST_UNTAKEN: u64 = 8 << 20;
-/// Messages that wait to be dealt with, those that the window does not hold back.
+/// Messages that wait to be dealt with, those that the window does not hold back: unpacked, as they wait in memory.
 const MOST_CONTROL: usize = 8 << 20;
 /// Deltas and repairs that wait, however short they are.
 const MOST_MESSAGES: usize = 1 << 16;
@@ -39,12 +39,20 @@ const MOST_HEADS: usize = 8 << 20;
 /// Of those that are short, in one step.
 const CONTROL_IN_STEP: usize = 256;
 
-/// A message that came, and its bytes.
+/// A message that came and is short, and its bytes, unpacked.
 #[derive(Debug)]
-struct Queued {
+struct Control {
     message: Message,
     bytes: usize,
-    /// What heads among deltas take in memory.
+}
+
+/// A delta, a repair or a head among them.
+#[derive(Debug)]
+struct Bulk {
+    message: Resting,
+    /// Of its last packet.
+    bytes: usize,
+    /// What heads take in memory.
     heads: usize,
 }
 
@@ -55,10 +63,10 @@ pub struct Session {
     role: Role,
     assembler: Assembler,
     /// What came and is short.
-    control: VecDeque<Queued>,
+    control: VecDeque<Control>,
     control_bytes: usize,
     /// Deltas and repairs that came.
-    bulk: VecDeque<Queued>,
+    bulk: VecDeque<Bulk>,
     heads: usize,
     /// Bytes of bulk packets that came, and those of them whose message was not whole when they were taken.
     received: u64,
@@ -127,16 +135,16 @@ impl Session {
     }
 
     fn take(&mut self, packet: &[u8], now_ms: u64) -> Result<(), SessionError> {
-        let message = self.assembler.receive(packet)?;
+        let received = self.assembler.receive(packet)?;
         let bytes = packet.len();
-        let Some(message) = message else {
+        let Some(received) = received else {
             self.received += bytes as u64;
             self.parts_taken += bytes as u64;
             // Else a message that is longer than the window would never be whole.
             self.acknowledge_now();
             return Ok(());
         };
-        if message.is_bulk() {
+        if received.message.is_bulk() {
             self.received += bytes as u64;
             if self.received - self.parts_taken - self.state.finished > MOST_UNTAKEN + PACKET_BYTES as u64 {
                 return Err(SessionError::Flooded);
@@ -144,10 +152,11 @@ impl Session {
             if self.bulk.len() > MOST_MESSAGES {
                 return Err(SessionError::Flooded);
             }
-            self.bulk.push_back(Queued { message, bytes, heads: 0 });
+            self.bulk.push_back(Bulk { message: received.rest(), bytes, heads: 0 });
             return Ok(());
         }
-        match message {
+        let length = received.length;
+        match received.message {
             Message::Ping { now_ms: theirs } => self.say_now(&Message::Pong { echo_ms: theirs, now_ms }),
             Message::Pong { echo_ms, now_ms: theirs } => self.measure(echo_ms, theirs, now_ms),
             Message::Bye(code) => return Err(self.dismissed(code)),
@@ -161,7 +170,7 @@ impl Session {
                 if self.heads > MOST_HEADS {
                     return Err(SessionError::Flooded);
                 }
-                self.bulk.push_back(Queued { message: Message::Have(have), bytes: 0, heads });
+                self.bulk.push_back(Bulk { message: Resting::Open(Message::Have(have)), bytes: 0, heads });
             }
             message => {
                 match &message {
@@ -178,11 +187,11 @@ impl Session {
                     }
                     _ => {}
                 }
-                self.control_bytes += bytes;
+                self.control_bytes += length;
                 if self.control_bytes > MOST_CONTROL {
                     return Err(SessionError::Flooded);
                 }
-                self.control.push_back(Queued { message, bytes, heads: 0 });
+                self.control.push_back(Control { message, bytes: length });
             }
         }
         Ok(())

@@ -11,7 +11,7 @@ mod packet;
 
 pub use bytes::MAX_VERSION;
 pub use message::{Ack, Bucket, Code, Have, Hello, Key, Message, Reply};
-pub use packet::{Assembler, pack};
+pub use packet::{Assembler, Received, Resting, pack};
 
 /// Of what is spoken here. A peer with another number is refused.
 pub const FORMAT: u16 = 1;

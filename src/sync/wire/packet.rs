@@ -20,6 +20,8 @@ const PACK_ABOVE: usize = 1024;
 /// What is packed may be so many times longer than it is packed, so that a few bytes cannot claim megabytes. What would
 /// shrink more than that is sent as it is.
 const EXPANSION: usize = 64;
+/// What unpacks to more than so many times its bytes waits packed.
+const KEEP: usize = 4;
 /// zstd's default: higher levels find little in vectors of floats.
 const LEVEL: i32 = 3;
 
@@ -61,6 +63,54 @@ fn shrink(message: &[u8]) -> Option<Vec<u8>> {
     Some(packed)
 }
 
+/// A message that came whole. It is well-formed.
+#[derive(Debug, PartialEq)]
+pub struct Received {
+    /// What it says.
+    pub message: Message,
+    /// Its bytes, unpacked.
+    pub length: usize,
+    /// As it came, if it has grown by much.
+    packed: Option<Vec<u8>>,
+}
+
+impl Received {
+    /// For keeping: in memory of the order of what came.
+    #[must_use]
+    pub fn rest(self) -> Resting {
+        match self.packed {
+            Some(packed) => Resting::Packed(packed),
+            None => Resting::Open(self.message),
+        }
+    }
+}
+
+/// A message that waits.
+#[derive(Debug)]
+pub enum Resting {
+    /// To be read.
+    Open(Message),
+    /// A length and a frame, as they came.
+    Packed(Vec<u8>),
+}
+
+impl Resting {
+    /// The message, which stays unpacked from here on.
+    ///
+    /// # Errors
+    ///
+    /// None that [`Assembler::receive`] has not found before.
+    pub fn open(&mut self) -> Result<&mut Message, WireError> {
+        if let Self::Packed(packed) = self {
+            *self = Self::Open(Message::decode(&unpack(packed, usize::MAX)?)?);
+        }
+        match self {
+            Self::Open(message) => Ok(message),
+            Self::Packed(_) => Err(WireError::Malformed),
+        }
+    }
+}
+
 /// Puts packets together.
 #[derive(Debug)]
 pub struct Assembler {
@@ -88,7 +138,7 @@ impl Assembler {
     /// # Errors
     ///
     /// [`WireError`]; nothing that follows means anything then.
-    pub fn receive(&mut self, packet: &[u8]) -> Result<Option<Message>, WireError> {
+    pub fn receive(&mut self, packet: &[u8]) -> Result<Option<Received>, WireError> {
         if packet.len() > PACKET_BYTES {
             return Err(WireError::TooLong);
         }
@@ -126,30 +176,37 @@ impl Assembler {
                 let (packed, pieces) = self.begun.take().ok_or(WireError::Part)?;
                 // All others fit into one packet, and only these are held back by the window.
                 match self.open(packed, &pieces)? {
-                    message if message.is_bulk() => Ok(Some(message)),
+                    received if received.message.is_bulk() => Ok(Some(received)),
                     _ => Err(WireError::Part),
                 }
             }
         }
     }
 
-    fn open(&self, packed: bool, content: &[u8]) -> Result<Message, WireError> {
+    fn open(&self, packed: bool, content: &[u8]) -> Result<Received, WireError> {
         if !packed {
-            return if content.len() <= self.limit {
-                Message::decode(content)
-            } else {
-                Err(WireError::TooLong)
-            };
+            if content.len() > self.limit {
+                return Err(WireError::TooLong);
+            }
+            return Ok(Received { message: Message::decode(content)?, length: content.len(), packed: None });
         }
-        let (length, frame) = content.split_first_chunk::<LENGTH>().ok_or(WireError::Malformed)?;
-        let length = u32::from_le_bytes(*length) as usize;
-        if length > self.limit || length > content.len() * EXPANSION {
-            return Err(WireError::TooLong);
-        }
-        let message = zstd::bulk::decompress(frame, length).map_err(|_| WireError::Malformed)?;
-        if message.len() != length {
-            return Err(WireError::Malformed);
-        }
-        Message::decode(&message)
+        let bytes = unpack(content, self.limit)?;
+        let grown = bytes.len() > content.len().saturating_mul(KEEP);
+        Ok(Received {
+            message: Message::decode(&bytes)?,
+            length: bytes.len(),
+            packed: grown.then(|| content.to_vec()),
+        })
     }
+}
+
+/// A message of at most `limit` bytes from its length and its frame.
+fn unpack(packed: &[u8], limit: usize) -> Result<Vec<u8>, WireError> {
+    let (length, frame) = packed.split_first_chunk::<LENGTH>().ok_or(WireError::Malformed)?;
+    let length = u32::from_le_bytes(*length) as usize;
+    if length > limit || length > packed.len() * EXPANSION {
+        return Err(WireError::TooLong);
+    }
+    let message = zstd::bulk::decompress(frame, length).map_err(|_| WireError::Malformed)?;
+    if message.len() == length { Ok(message) } else { Err(WireError::Malformed) }
 }
