@@ -16,7 +16,7 @@ mod writer;
 use crate::learn::{
     Config, ConfigError, Decision, Event, EventError, Experience, ExperienceId, Learner, Thresholds, Verdict,
 };
-use crate::store::{ExperienceFile, StoreError};
+use crate::store::{DataDirectory, ExperienceFile, Storage, StoreError};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -98,10 +98,15 @@ fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Bank {
     /// Opens the file of a directory, or none, and learns what is in it. Blocks.
     pub fn open(config: Config, directory: Option<&Path>) -> Result<Self, BankError> {
+        Self::on(config, directory.map(DataDirectory::of_experiences))
+    }
+
+    /// The same on any storage.
+    pub fn on<S: Storage + 'static>(config: Config, storage: Option<S>) -> Result<Self, BankError> {
         let mut learner = Learner::new(config)?;
-        let (file, log) = match directory {
-            Some(directory) => {
-                let (file, log) = ExperienceFile::open(directory).map_err(Arc::new)?;
+        let (file, log) = match storage {
+            Some(storage) => {
+                let (file, log) = ExperienceFile::on(storage).map_err(Arc::new)?;
                 (Some(file), log)
             }
             None => (None, Vec::new()),

@@ -4,7 +4,7 @@ use super::{Answer, BankError, Shared, locked};
 use crate::learn::{
     Decision, Event, EventError, Experience, ExperienceId, Learner, Query, Resolution, Verdict,
 };
-use crate::store::ExperienceFile;
+use crate::store::{ExperienceFile, Storage};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, PoisonError};
@@ -73,14 +73,14 @@ struct Batch {
     next: HashMap<u128, u64>,
 }
 
-pub(super) struct Writer {
+pub(super) struct Writer<S: Storage> {
     shared: Arc<Shared>,
-    file: Option<ExperienceFile>,
+    file: Option<ExperienceFile<S>>,
     node: u128,
 }
 
-impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, file: Option<ExperienceFile>, node: u128) -> Self {
+impl<S: Storage> Writer<S> {
+    pub(super) fn new(shared: Arc<Shared>, file: Option<ExperienceFile<S>>, node: u128) -> Self {
         Self { shared, file, node }
     }
 

@@ -14,8 +14,6 @@ use crate::learn::{Event, ExperienceId};
 use ::redb::{
     Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction,
 };
-use std::path::Path;
-
 const META: TableDefinition<'static, &'static str, u64> = TableDefinition::new("meta");
 const EVENTS: TableDefinition<'static, (u128, u64), &'static [u8]> = TableDefinition::new("events");
 
@@ -34,15 +32,8 @@ pub struct ExperienceFile<S: Storage = DataDirectory> {
     database: Option<Database>,
 }
 
-impl ExperienceFile {
-    /// The file of a data directory, which is made when there is none, and all that is in it. Blocks.
-    pub fn open(directory: &Path) -> Result<(Self, Vec<(ExperienceId, Event)>), StoreError> {
-        Self::on(DataDirectory::named(directory, "experiences"))
-    }
-}
-
 impl<S: Storage> ExperienceFile<S> {
-    /// The same on any storage.
+    /// The file in its place, which is made when there is none, and all that is in it. Blocks.
     pub fn on(mut storage: S) -> Result<(Self, Vec<(ExperienceId, Event)>), StoreError> {
         let path = storage.name();
         let database = open_database(&path, &mut storage)?;

@@ -1,7 +1,8 @@
-//! Task stores: what was committed is there, whatever happens to the process or the disk.
+//! Task stores and the file of a learner: what was committed is there, whatever happens to the process or the disk.
 
 mod crash;
 mod damage;
-mod disk;
+pub(crate) mod disk;
+mod experiences;
 mod files;
 mod model;

@@ -42,6 +42,11 @@ impl DataDirectory {
         Self::named(directory, "tasks")
     }
 
+    /// The experiences of this directory.
+    pub fn of_experiences(directory: &Path) -> Self {
+        Self::named(directory, "experiences")
+    }
+
     /// The same for another database in that directory.
     pub(in crate::store) fn named(directory: &Path, stem: &'static str) -> Self {
         Self { directory: directory.to_owned(), stem, lock: None }

@@ -16,7 +16,7 @@ enum Write {
 
 /// What fails, counted in operations that change something (writes, changes of length, flushes).
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     #[default]
     None,
     /// Operation `at` and all after it fail until the fault is taken away.
@@ -77,16 +77,16 @@ struct State {
 
 /// A disk. Clones are the same disk.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Disk(Arc<Mutex<State>>);
+pub(crate) struct Disk(Arc<Mutex<State>>);
 
 impl Disk {
     /// With nothing on it.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// With a store on it.
-    pub(super) fn with(bytes: Vec<u8>) -> Self {
+    pub(crate) fn with(bytes: Vec<u8>) -> Self {
         let inode = Inode { seen: bytes.clone(), safe: bytes, since: Vec::new() };
         let state = State { inodes: vec![inode], found: Some(0), safely_found: Some(0), ..State::default() };
         Self(Arc::new(Mutex::new(state)))
@@ -97,27 +97,27 @@ impl Disk {
     }
 
     /// The place of a store.
-    pub(super) fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> Place {
         let life = self.state(|state| state.life);
         Place { disk: self.clone(), life, locked: false }
     }
 
-    pub(super) fn set_fault(&self, fault: Fault) {
+    pub(crate) fn set_fault(&self, fault: Fault) {
         self.state(|state| state.fault = fault);
     }
 
     /// Operations so far that change something.
-    pub(super) fn operations(&self) -> usize {
+    pub(crate) fn operations(&self) -> usize {
         self.state(|state| state.operations)
     }
 
     /// The store that is on it.
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         self.state(|state| state.inodes[state.found.unwrap()].seen.clone())
     }
 
     /// The power goes and comes back.
-    pub(super) fn lose_power(&self, random: &mut fastrand::Rng) {
+    pub(crate) fn lose_power(&self, random: &mut fastrand::Rng) {
         self.state(|state| {
             state.inodes.iter_mut().for_each(|inode| inode.lose_power(random));
             if random.bool() {
@@ -148,7 +148,7 @@ impl Disk {
 
 /// Where one life of a process looks for its store.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     disk: Disk,
     life: u64,
     locked: bool,
@@ -210,7 +210,7 @@ impl Drop for Place {
 
 /// A file of the disk, opened by one life of a process.
 #[derive(Debug)]
-pub(super) struct Opened {
+pub(crate) struct Opened {
     disk: Disk,
     life: u64,
     inode: usize,
