@@ -147,6 +147,54 @@ fn a_row_that_a_trigger_leaves_out_or_an_expression_refuses_waits_and_holds_up_n
 }
 
 #[test]
+fn a_temporary_table_of_the_same_name_is_another_table() {
+    let with_vectors = "CREATE TABLE reasoning_patterns(id INTEGER PRIMARY KEY AUTOINCREMENT, ts INTEGER DEFAULT 1, task_type TEXT NOT NULL, \
+         approach TEXT NOT NULL, success_rate REAL NOT NULL DEFAULT 0.0, uses INTEGER DEFAULT 0, avg_reward REAL DEFAULT 0.0, tags TEXT, metadata TEXT);
+         CREATE TABLE pattern_embeddings(pattern_id INTEGER PRIMARY KEY, embedding BLOB NOT NULL, \
+         FOREIGN KEY(pattern_id) REFERENCES reasoning_patterns(id) ON DELETE CASCADE)";
+    let hide = "CREATE TEMP TABLE reasoning_patterns(x); CREATE TEMP TABLE pattern_embeddings(x)";
+    let insert = |db: &Sqlite, word: &str| {
+        db.run(&format!(
+            "INSERT INTO main.reasoning_patterns(task_type, approach) VALUES('{word}', 'b');
+             INSERT INTO main.pattern_embeddings VALUES(last_insert_rowid(), x'0000803f')"
+        ));
+    };
+    let all = "SELECT task_type, embedding FROM main.reasoning_patterns JOIN main.pattern_embeddings ON pattern_id = id ORDER BY 1";
+    // Before the tables are found in one, and after it in the other.
+    let mut db = Sqlite::new();
+    db.run(with_vectors);
+    db.run(hide);
+    insert(&db, "there before");
+    let replica = open(&mut db, &["reasoning_patterns"], 1).expect("opens");
+    let mut a = Node { db, replica };
+    let mut b = Node::new(with_vectors, &["reasoning_patterns"], 2);
+    b.db.run(hide);
+    insert(&a.db, "of a");
+    insert(&b.db, "of b");
+    b.hear(&mut a);
+    a.hear(&mut b);
+    assert_eq!(a.rows(all).len(), 3, "{:?}", a.rows(all));
+    assert_eq!(a.rows(all), b.rows(all));
+    a.db.run("UPDATE main.reasoning_patterns SET approach = 'c'; DELETE FROM main.reasoning_patterns WHERE task_type = 'of b'");
+    b.hear(&mut a);
+    a.hear(&mut b);
+    let approaches = "SELECT task_type, approach FROM main.reasoning_patterns ORDER BY 1";
+    assert_eq!(
+        a.rows(approaches),
+        ["[Text(\"of a\"), Text(\"c\")]", "[Text(\"there before\"), Text(\"c\")]"]
+    );
+    assert_eq!(b.rows(approaches), a.rows(approaches));
+    for node in [&mut a, &mut b] {
+        uninstall(&mut node.db).expect("uninstalls");
+        assert_eq!(
+            node.rows("SELECT count(*) FROM main.sqlite_master WHERE name LIKE 'mqs%'"),
+            ["[Integer(0)]"]
+        );
+        assert_eq!(node.rows("SELECT count(*) FROM temp.reasoning_patterns"), ["[Integer(0)]"]);
+    }
+}
+
+#[test]
 fn a_key_that_is_no_valid_text_holds_up_nothing() {
     let schema = "CREATE TABLE notes(name TEXT PRIMARY KEY, words TEXT)";
     let (mut a, mut b) = (Node::new(schema, &["notes"], 1), Node::new(schema, &["notes"], 2));

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::pending::{Reason, Wait, Waiting};
 use super::states::{RowState, ShareState};
-use super::write::quoted;
+use super::write::{quoted, stored};
 use super::{Event, Replica};
 use crate::sync::component::{Component, Slot, Stamp};
 use crate::sync::database::{Database, DatabaseError, Value};
@@ -529,7 +529,7 @@ impl Replica {
         let (key, vector) = (quoted(&place.key), quoted(&place.vector));
         let sql = format!(
             "SELECT {key}, length({vector}), {model} FROM {} WHERE {key} IS NOT ?1 LIMIT 1",
-            quoted(&place.name)
+            stored(&place.name)
         );
         let row = database.query(&sql, &[rid.cloned().unwrap_or(Value::Null)])?.into_iter().next();
         let Some([of, Value::Integer(length), model]) = row.and_then(|row| <[Value; 3]>::try_from(row).ok())

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::content::{Local, Shown};
 use super::states::{RowState, ShareState};
-use super::write::quoted;
+use super::write::{quoted, stored};
 use super::{Event, Replica, layout};
 use crate::sync::clock::Hlc;
 use crate::sync::component::Stamp;
@@ -451,7 +451,7 @@ impl Replica {
                 let sql = format!(
                     "INSERT INTO mqs_dirty(tbl, rid) SELECT ?1, {} FROM {} WHERE {} = ?2{condition} AND {} ON CONFLICT(tbl, rid) DO NOTHING",
                     Self::key_expression(&child),
-                    quoted(&child.name),
+                    stored(&child.name),
                     quoted(&column.name),
                     Self::key_guard(&child, ""),
                 );
@@ -500,7 +500,7 @@ impl Replica {
                 let sql = format!(
                     "SELECT size, count(*) FROM (SELECT length({vector}) AS size FROM {} WHERE {model} IS ?1 ORDER BY {key} DESC LIMIT 64)
                      GROUP BY size ORDER BY 2 DESC, 1 LIMIT 1",
-                    quoted(&place.name)
+                    stored(&place.name)
                 );
                 let usual = match database
                     .query(&sql, std::slice::from_ref(&embedding.model))?

@@ -2,7 +2,7 @@
 //! statement; and what identifies it.
 
 use super::Replica;
-use super::write::quoted;
+use super::write::{quoted, stored};
 use crate::sync::database::{Database, Value};
 use crate::sync::identity::{Gid, Origin, TableId};
 use crate::sync::row::{Cell, Content, Embedding};
@@ -64,14 +64,14 @@ impl Replica {
                     name.as_ref().map_or_else(|| "NULL".to_owned(), |name| format!("e.{}", quoted(name)))
                 };
                 (
-                    format!(" LEFT JOIN {} e ON e.{} = t.{own}", quoted(&place.name), quoted(&place.key)),
+                    format!(" LEFT JOIN {} e ON e.{} = t.{own}", stored(&place.name), quoted(&place.key)),
                     [format!("e.{}", quoted(&place.vector)), column(&place.model), column(&place.dimensions)],
                 )
             }
         };
         let list = columns.chain(extra).collect::<Vec<_>>().join(", ");
         let condition = Self::exact_condition(table);
-        let sql = format!("SELECT {list} FROM {} t{joined} WHERE {condition} LIMIT 1", quoted(&table.name));
+        let sql = format!("SELECT {list} FROM {} t{joined} WHERE {condition} LIMIT 1", stored(&table.name));
         let Some(mut values) = database.query(&sql, std::slice::from_ref(rid))?.into_iter().next() else {
             return Ok(None);
         };

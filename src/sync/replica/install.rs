@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::write::quoted;
+use super::write::{quoted, stored};
 use super::{Event, Replica, layout};
 use crate::sync::database::{Database, Value};
 use crate::sync::store::StoreError;
@@ -70,7 +70,7 @@ impl Replica {
             let number = name.trim_start_matches("mqs_t").trim_start_matches("mqs_e");
             let number = number.split('_').next().unwrap_or(number);
             if !self.tables.iter().any(|table| table.local.to_string() == number) {
-                database.batch(&format!("DROP TRIGGER {}", quoted(name)))?;
+                database.batch(&format!("DROP TRIGGER {}", stored(name)))?;
             }
         }
         let others = format!("DELETE FROM mqs_dirty WHERE tbl NOT IN ({})", self.numbers());
@@ -106,7 +106,7 @@ impl Replica {
             return Ok(());
         }
         let last = match &table.key {
-            Key::Rowid(rowid) => format!("(SELECT max({}) FROM {})", quoted(rowid), quoted(&table.name)),
+            Key::Rowid(rowid) => format!("(SELECT max({}) FROM {})", quoted(rowid), stored(&table.name)),
             Key::Columns(_) => "NULL".to_owned(),
         };
         let sql = format!(
@@ -135,10 +135,11 @@ impl Replica {
             )?;
             match there.first().map(Vec::as_slice) {
                 Some([Value::Text(text)]) if *text == sql => continue,
-                Some(_) => database.batch(&format!("DROP TRIGGER {}", quoted(&name)))?,
+                Some(_) => database.batch(&format!("DROP TRIGGER {}", stored(&name)))?,
                 None => {}
             }
-            database.batch(&sql)?;
+            // In the schema it is without `main.`, which is there so that its table is not looked for among temporary ones.
+            database.batch(&sql.replacen("CREATE TRIGGER ", "CREATE TRIGGER main.", 1))?;
             changed = true;
         }
         Ok(changed)
@@ -149,7 +150,7 @@ impl Replica {
         let sql = format!(
             "INSERT INTO mqs_dirty(tbl, rid) SELECT ?1, {} FROM {} WHERE {} ON CONFLICT(tbl, rid) DO NOTHING",
             Self::key_expression(table),
-            quoted(&table.name),
+            stored(&table.name),
             Self::key_guard(table, "")
         );
         database.query(&sql, &[Value::Integer(table.local)])?;
@@ -228,7 +229,7 @@ impl Replica {
         let sql = format!(
             "SELECT {} FROM {} WHERE {condition} ORDER BY {} LIMIT ?1",
             Self::key_expression(table),
-            quoted(&table.name),
+            stored(&table.name),
             names.join(", ")
         );
         Ok(database.query(&sql, &parameters)?.into_iter().filter_map(|row| row.into_iter().next()).collect())
@@ -256,7 +257,7 @@ fn drop_all(database: &mut dyn Database) -> Result<(), StoreError> {
     for (kind, sql) in [("TRIGGER", own_triggers()), ("TABLE", tables)] {
         for row in database.query(&sql, &[])? {
             if let Some(Value::Text(name)) = row.first() {
-                database.batch(&format!("DROP {kind} {}", quoted(name)))?;
+                database.batch(&format!("DROP {kind} {}", stored(name)))?;
             }
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::pending::{Reason, Wait};
 use super::references::Action;
 use super::states::RowState;
-use super::write::quoted;
+use super::write::{quoted, stored};
 use super::{Event, Replica};
 use crate::sync::component::{Component, Slot};
 use crate::sync::database::{Database, Value};
@@ -89,7 +89,7 @@ impl Replica {
         let sql = format!(
             "SELECT {} FROM {} WHERE {} = ?1",
             Self::key_expression(child),
-            quoted(&child.name),
+            stored(&child.name),
             quoted(column)
         );
         let rows = database.query(&sql, std::slice::from_ref(rid))?;
@@ -196,7 +196,7 @@ impl Replica {
         if let Some(embedding) = &table.embedding {
             let sql = format!(
                 "DELETE FROM {} WHERE {} = ?1 RETURNING 1",
-                quoted(&embedding.name),
+                stored(&embedding.name),
                 quoted(&embedding.key)
             );
             if !database.query(&sql, std::slice::from_ref(rid))?.is_empty() {
@@ -208,7 +208,7 @@ impl Replica {
             }
         }
         database.query(
-            &format!("DELETE FROM {} WHERE {}", quoted(&table.name), Self::key_condition(table)),
+            &format!("DELETE FROM {} WHERE {}", stored(&table.name), Self::key_condition(table)),
             std::slice::from_ref(rid),
         )?;
         self.merging.wrote(&table.name);

@@ -76,7 +76,7 @@ impl Replica {
         target: &str,
     ) -> Result<Action, StoreError> {
         let not_null = table.columns.iter().any(|other| other.name == column && other.not_null);
-        for row in database.query(&format!("PRAGMA foreign_key_list({})", quoted(&table.name)), &[])? {
+        for row in database.query(&format!("PRAGMA main.foreign_key_list({})", quoted(&table.name)), &[])? {
             let [_, _, Value::Text(to), Value::Text(from), _, _, Value::Text(on_delete), ..] = row.as_slice()
             else {
                 continue;

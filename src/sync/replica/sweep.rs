@@ -2,7 +2,7 @@
 //! `recursive_triggers` is on), and a program may have dropped the triggers. One page after the other, at leisure.
 
 use super::Replica;
-use super::write::quoted;
+use super::write::stored;
 use crate::sync::database::{Database, Value};
 use crate::sync::store::StoreError;
 
@@ -44,7 +44,7 @@ impl Replica {
             known_after(database, table.local, after.as_ref(), limit)?
         };
         let mut marked = 0;
-        let here = format!("SELECT 1 FROM {} t WHERE {}", quoted(&table.name), Self::exact_condition(&table));
+        let here = format!("SELECT 1 FROM {} t WHERE {}", stored(&table.name), Self::exact_condition(&table));
         for rid in &keys {
             let missing = if second {
                 self.local_row(database, table.local, rid)?.is_none()

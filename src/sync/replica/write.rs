@@ -17,6 +17,11 @@ pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
+/// A table of the file for a statement: a temporary one of the same name would come first.
+pub(super) fn stored(name: &str) -> String {
+    format!("main.{}", quoted(name))
+}
+
 impl Replica {
     /// Sets the flag that the capturing triggers look at.
     pub(super) fn silence(&self, database: &mut dyn Database, silent: bool) -> Result<(), StoreError> {
@@ -83,7 +88,7 @@ impl Replica {
                 Some(embedding) => Self::put_embedding(database, place, &rid, embedding)?,
                 None => {
                     let sql =
-                        format!("DELETE FROM {} WHERE {} = ?1", quoted(&place.name), quoted(&place.key));
+                        format!("DELETE FROM {} WHERE {} = ?1", stored(&place.name), quoted(&place.key));
                     database.query(&sql, std::slice::from_ref(&rid))?;
                 }
             }
@@ -116,12 +121,12 @@ impl Replica {
         let key = Self::key_expression(table);
         // OR ABORT: whatever the table's own constraints say ON CONFLICT, nothing is replaced.
         let sql = if names.is_empty() {
-            format!("INSERT OR ABORT INTO {} DEFAULT VALUES RETURNING {key}", quoted(&table.name))
+            format!("INSERT OR ABORT INTO {} DEFAULT VALUES RETURNING {key}", stored(&table.name))
         } else {
             let places: Vec<String> = (1..=names.len()).map(|place| format!("?{place}")).collect();
             format!(
                 "INSERT OR ABORT INTO {}({}) VALUES({}) RETURNING {key}",
-                quoted(&table.name),
+                stored(&table.name),
                 names.join(", "),
                 places.join(", ")
             )
@@ -182,7 +187,7 @@ impl Replica {
         if settings.is_empty() {
             return Ok(!database
                 .query(
-                    &format!("SELECT 1 FROM {} WHERE {condition}", quoted(&table.name)),
+                    &format!("SELECT 1 FROM {} WHERE {condition}", stored(&table.name)),
                     std::slice::from_ref(rid),
                 )?
                 .is_empty());
@@ -191,7 +196,7 @@ impl Replica {
         values.extend(columns.iter().map(|(_, value)| value.clone()));
         let sql = format!(
             "UPDATE OR ABORT {} SET {} WHERE {condition} RETURNING 1",
-            quoted(&table.name),
+            stored(&table.name),
             settings.join(", ")
         );
         Ok(!database.query(&sql, &values)?.is_empty())
@@ -213,7 +218,7 @@ impl Replica {
         let sql = format!(
             "SELECT {} FROM {} WHERE {}",
             names.join(", "),
-            quoted(&table.name),
+            stored(&table.name),
             Self::key_condition(table)
         );
         let Some(row) = database.query(&sql, std::slice::from_ref(rid))?.into_iter().next() else {
@@ -250,7 +255,7 @@ impl Replica {
         let sql = format!(
             "SELECT {} FROM {} WHERE {} = ?1",
             quoted(&place.vector),
-            quoted(&place.name),
+            stored(&place.name),
             quoted(&place.key)
         );
         let row = database.query(&sql, std::slice::from_ref(rid))?.into_iter().next();
@@ -283,7 +288,7 @@ impl Replica {
             names[1..].iter().map(|name| format!("{name} = excluded.{name}")).collect();
         let sql = format!(
             "INSERT INTO {}({}) VALUES({}) ON CONFLICT({}) DO UPDATE SET {}",
-            quoted(&place.name),
+            stored(&place.name),
             names.join(", "),
             places.join(", "),
             names[0],

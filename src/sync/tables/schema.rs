@@ -75,11 +75,11 @@ impl TableSchema {
 
 const TABLES: &str = "SELECT name, sql LIKE 'CREATE VIRTUAL%' FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite~_%' ESCAPE '~' \
      AND name NOT LIKE 'mqs~_%' ESCAPE '~' ORDER BY name";
-const COLUMNS: &str = "SELECT m.name, x.name, upper(x.type), x.\"notnull\", x.dflt_value, x.pk, x.hidden FROM sqlite_master m, pragma_table_xinfo(m.name) x \
+const COLUMNS: &str = "SELECT m.name, x.name, upper(x.type), x.\"notnull\", x.dflt_value, x.pk, x.hidden FROM sqlite_master m, pragma_table_xinfo(m.name, 'main') x \
      WHERE m.type = 'table' AND m.sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY m.name, x.cid";
-const FOREIGN_KEYS: &str = "SELECT m.name, f.id, f.\"table\", f.\"from\", f.\"to\" FROM sqlite_master m, pragma_foreign_key_list(m.name) f \
+const FOREIGN_KEYS: &str = "SELECT m.name, f.id, f.\"table\", f.\"from\", f.\"to\" FROM sqlite_master m, pragma_foreign_key_list(m.name, 'main') f \
      WHERE m.type = 'table' AND m.sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY m.name, f.id, f.seq";
-const INDEXES: &str = "SELECT m.name, l.name, l.origin, l.partial, i.name FROM sqlite_master m, pragma_index_list(m.name) l, pragma_index_info(l.name) i \
+const INDEXES: &str = "SELECT m.name, l.name, l.origin, l.partial, i.name FROM sqlite_master m, pragma_index_list(m.name, 'main') l, pragma_index_info(l.name, 'main') i \
      WHERE m.type = 'table' AND m.sql NOT LIKE 'CREATE VIRTUAL%' AND l.\"unique\" = 1 ORDER BY m.name, l.name, i.seqno";
 
 /// Reads the declarations of all tables but SQLite's and this package's.
