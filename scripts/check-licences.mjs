@@ -84,7 +84,8 @@ export function satisfied(expression, allowed) {
 /** Throws a Stop that lists everything that deny.toml does not allow. */
 export async function checkLicences() {
   const policy = readFileSync(join(root, 'deny.toml'), 'utf8')
-  const { packages } = JSON.parse(await run('cargo', ['metadata', '--format-version', '1', '--locked', '--all-features'], { quiet: true }))
+  // --quiet: else a machine that has yet to download crates reads of that before the JSON.
+  const { packages } = JSON.parse(await run('cargo', ['metadata', '--quiet', '--format-version', '1', '--locked', '--all-features'], { quiet: true }))
   const problems = problemsOf(policy, packages)
   if (problems.length > 0) throw new Stop(`not allowed by deny.toml:\n  ${problems.join('\n  ')}`)
   return `${packages.length} crates`
