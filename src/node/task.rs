@@ -1,6 +1,6 @@
 //! From the thread pool to a promise.
 //!
-//! Work runs on the search layer's threads and its outcome travels through a tokio channel. Not through libuv's
+//! Work runs on the search layer's threads, and the one that ends it settles the promise. Not through libuv's
 //! pool (napi's `AsyncTask`): that one holds up `process.exit()` until the work is done and ends the whole process
 //! when the work panics.
 
@@ -8,12 +8,11 @@ use super::errors::{Code, kernel};
 use crate::kernels::KernelError;
 use crate::search;
 use napi::bindgen_prelude::{PromiseRaw, ToNapiValue};
-use napi::{Env, Error, JsError};
+use napi::{Env, Error, JsDeferred, JsError, JsValue};
 use napi_derive::napi;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use tokio::sync::oneshot;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Lets the facade cancel a call and ask how far it is. One per call, and only for calls with a signal or progress.
 #[napi]
@@ -48,7 +47,7 @@ pub(super) fn promise<'env, T, V>(
     env: &'env Env,
     job: Option<&Job>,
     work: impl FnOnce(&search::Job) -> Result<T, KernelError> + Send + 'static,
-    convert: impl FnOnce(T) -> V + 'static,
+    convert: impl FnOnce(T) -> V + Send + 'static,
 ) -> Result<PromiseRaw<'env, V>, Error<Code>>
 where
     T: Send + 'static,
@@ -62,7 +61,7 @@ pub(super) fn pair_promise<'env, T, V>(
     env: &'env Env,
     job: Option<&Job>,
     work: impl FnOnce(&search::Job) -> Result<T, KernelError> + Send + 'static,
-    convert: impl FnOnce(T) -> V + 'static,
+    convert: impl FnOnce(T) -> V + Send + 'static,
 ) -> Result<PromiseRaw<'env, V>, Error<Code>>
 where
     T: Send + 'static,
@@ -75,7 +74,7 @@ where
 pub(super) fn fallible_promise<'env, T, V>(
     env: &'env Env,
     work: impl FnOnce() -> Result<T, Error<Code>> + Send + 'static,
-    convert: impl FnOnce(T) -> V + 'static,
+    convert: impl FnOnce(T) -> V + Send + 'static,
 ) -> Result<PromiseRaw<'env, V>, Error<Code>>
 where
     T: Send + 'static,
@@ -88,34 +87,63 @@ where
 pub(super) fn answered_promise<'env, T, V>(
     env: &'env Env,
     start: impl FnOnce(Box<dyn FnOnce(Result<T, Error<Code>>) + Send>) -> Result<(), Error<Code>>,
-    convert: impl FnOnce(T) -> V + 'static,
+    convert: impl FnOnce(T) -> V + Send + 'static,
 ) -> Result<PromiseRaw<'env, V>, Error<Code>>
 where
     T: Send + 'static,
     V: ToNapiValue + 'static,
 {
-    let (sender, receiver) = oneshot::channel();
-    // Nobody receives when the JavaScript environment has ended meanwhile; then nobody misses the answer.
-    start(Box::new(move |answer| drop(sender.send(answer))))?;
-    settle(env, receiver, move |env, outcome| match outcome {
-        Ok(result) => Ok(convert(result)),
-        Err(error) => Err(Error::from(JsError::from(error).into_unknown(*env))),
-    })
+    let (settler, promise) = Settler::new(env)?;
+    // What cannot even start is an answer as well. The promise is there already, and a second way to fail would leave it
+    // rejected with nobody who listens.
+    let slot = Arc::new(Mutex::new(Some(settler)));
+    let take = |slot: &Mutex<Option<Settler<V>>>| slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let answers = slot.clone();
+    let started = start(Box::new(move |answer| {
+        if let Some(settler) = take(&answers) {
+            settler.settle(move || answer.map(convert));
+        }
+    }));
+    if let Err(error) = started
+        && let Some(settler) = take(&slot)
+    {
+        settler.settle(|| Err(error));
+    }
+    Ok(promise)
 }
 
-fn settle<'env, T, V>(
-    env: &'env Env,
-    receiver: oneshot::Receiver<Result<T, Error<Code>>>,
-    with: impl FnOnce(&'env Env, Result<T, Error<Code>>) -> napi::Result<V> + 'static,
-) -> Result<PromiseRaw<'env, V>, Error<Code>>
-where
-    T: Send + 'static,
-    V: ToNapiValue + 'static,
-{
-    let ended = || Err(Error::new(Code::Internal, "the work ended without a result"));
-    let answer = async move { Ok(receiver.await.unwrap_or_else(|_| ended())) };
-    env.spawn_future_with_callback(answer, with)
-        .map_err(|error| Error::new(Code::Internal, error.reason.clone()))
+/// Makes the value of a promise, or its error, on the thread of JavaScript.
+type Finish<V> = Box<dyn FnOnce(Env) -> napi::Result<V> + Send>;
+
+/// What settles a promise, from any thread: not through a future of napi's, which would take two tasks on threads of its
+/// runtime for each call. One that is dropped rejects, since a promise that never settles would hold the process.
+struct Settler<V: ToNapiValue + 'static>(Option<JsDeferred<V, Finish<V>>>);
+
+impl<V: ToNapiValue + 'static> Settler<V> {
+    fn new(env: &Env) -> Result<(Self, PromiseRaw<'_, V>), Error<Code>> {
+        let failed = |error: Error| Error::new(Code::Internal, error.reason.clone());
+        let (deferred, promise) = env.create_deferred().map_err(failed)?;
+        Ok((Self(Some(deferred)), PromiseRaw::new(env.raw(), promise.raw())))
+    }
+
+    /// `outcome` is called on the thread of JavaScript; not at all when its environment has ended meanwhile, and then nobody
+    /// misses it.
+    fn settle(mut self, outcome: impl FnOnce() -> Result<V, Error<Code>> + Send + 'static) {
+        self.finish(outcome);
+    }
+
+    fn finish(&mut self, outcome: impl FnOnce() -> Result<V, Error<Code>> + Send + 'static) {
+        let Some(deferred) = self.0.take() else { return };
+        deferred.resolve(Box::new(move |env| {
+            outcome().map_err(|error| Error::from(JsError::from(error).into_unknown(env)))
+        }));
+    }
+}
+
+impl<V: ToNapiValue + 'static> Drop for Settler<V> {
+    fn drop(&mut self) {
+        self.finish(|| Err(Error::new(Code::Internal, "the work ended without a result")));
+    }
 }
 
 fn promise_on<'env, T, V>(
@@ -123,7 +151,7 @@ fn promise_on<'env, T, V>(
     env: &'env Env,
     job: Option<&Job>,
     work: impl FnOnce(&search::Job) -> Result<T, Error<Code>> + Send + 'static,
-    convert: impl FnOnce(T) -> V + 'static,
+    convert: impl FnOnce(T) -> V + Send + 'static,
 ) -> Result<PromiseRaw<'env, V>, Error<Code>>
 where
     T: Send + 'static,
@@ -131,7 +159,7 @@ where
 {
     let job = job.map(|job| job.0.clone()).unwrap_or_default();
     let ticket = unsettled::enter(env, job.clone())?;
-    let (sender, receiver) = oneshot::channel();
+    let (settler, promise) = Settler::new(env)?;
     spawn(Box::new(move || {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             // Cancelled while it waited for a thread: the inputs are dropped without a look at them.
@@ -142,16 +170,12 @@ where
             Ok(result) => result,
             Err(panic) => Err(Error::new(Code::Internal, panic_message(panic.as_ref()))),
         };
-        // Nobody receives when the JavaScript environment has ended meanwhile; then nobody misses the result.
-        drop(sender.send(outcome));
+        settler.settle(move || {
+            unsettled::leave(ticket);
+            outcome.map(convert)
+        });
     }));
-    settle(env, receiver, move |env, outcome| {
-        unsettled::leave(ticket);
-        match outcome {
-            Ok(result) => Ok(convert(result)),
-            Err(error) => Err(Error::from(JsError::from(error).into_unknown(*env))),
-        }
-    })
+    Ok(promise)
 }
 
 /// The jobs of this thread's environment whose promises have not settled. When the environment ends (a worker thread
