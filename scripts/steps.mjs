@@ -59,6 +59,16 @@ export class Steps {
     this.failed += failed
   }
 
+  /** Runs a test runner and adds up what it reports, also when tests failed: `counts` reads that from its output. */
+  async tests(counts, command, args, options) {
+    try {
+      this.count(counts(await run(command, args, options)))
+    } catch (error) {
+      if (error.output) this.count(counts(error.output))
+      throw error
+    }
+  }
+
   /** Throws when a step failed. */
   finish() {
     const failed = this.#rows.filter((row) => row.state === 'FAILED').map((row) => row.name)

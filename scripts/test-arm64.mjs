@@ -71,14 +71,7 @@ await main(async () => {
   try {
     await steps.step('Install development dependencies', () => install())
     const common = ['test', '--locked', '--no-fail-fast', '--target', TARGET, '--no-default-features', '--features', 'oracle']
-    const rust = async (args) => {
-      try {
-        steps.count(rustCounts(await run('cargo', [...common, ...args], { env, silentMs: SILENT_MS })))
-      } catch (error) {
-        if (error.output) steps.count(rustCounts(error.output))
-        throw error
-      }
-    }
+    const rust = (args) => steps.tests(rustCounts, 'cargo', [...common, ...args], { env, silentMs: SILENT_MS })
     await steps.attempt('Rust unit tests of the kernels', () => rust(['--lib', '--', 'kernels::', 'search::', 'series::']))
     const skipped = PROCESSES.flatMap((name) => ['--skip', name])
     await steps.attempt('Rust integration tests of the kernels', () => rust(['--test', 'it', '--', ...skipped]))
@@ -91,15 +84,8 @@ await main(async () => {
     if (files.length !== FILES.length) throw new Stop(`of ${FILES} there are ${files}`)
     // Each by itself: the runner would start a process for each.
     for (const file of files) {
-      await steps.attempt(`Node for arm64, ${file}`, async () => {
-        const args = [...qemu.slice(1), node, '--expose-gc', '--test-reporter=spec', join('__test__', file)]
-        try {
-          steps.count(nodeCounts(await run(qemu[0], args, { env: { NO_COLOR: '1' }, silentMs: SILENT_MS })))
-        } catch (error) {
-          if (error.output) steps.count(nodeCounts(error.output))
-          throw error
-        }
-      })
+      const args = [...qemu.slice(1), node, '--expose-gc', '--test-reporter=spec', join('__test__', file)]
+      await steps.attempt(`Node for arm64, ${file}`, () => steps.tests(nodeCounts, qemu[0], args, { env: { NO_COLOR: '1' }, silentMs: SILENT_MS }))
     }
     steps.finish()
   } finally {

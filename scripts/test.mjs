@@ -29,16 +29,6 @@ const FEATURES = ['--features', 'oracle']
 
 const steps = new Steps()
 
-/** Runs a test runner and adds up what it reports, also when tests failed. */
-async function counted(counts, command, args, options) {
-  try {
-    steps.count(counts(await run(command, args, options)))
-  } catch (error) {
-    if (error.output) steps.count(counts(error.output))
-    throw error
-  }
-}
-
 async function cargo(...args) {
   await run('cargo', args)
 }
@@ -47,7 +37,7 @@ const nextest = firstLine('cargo', ['nextest', '--version']) !== null
 
 /** Runs Rust tests, with nextest where there is one. */
 const rustTests = (args, env) =>
-  counted(
+  steps.tests(
     rustCounts,
     'cargo',
     nextest ? ['nextest', 'run', '--locked', '--profile', 'ci', ...args] : ['test', '--locked', '--no-fail-fast', ...args],
@@ -63,7 +53,7 @@ function nodeTests(node) {
   if (files.length === 0) throw new Stop('no tests in __test__')
   // Not a limit on slow machines: the slowest file takes a minute. One that hangs must not take the rest of the run with it.
   const options = { env: { NO_COLOR: '1' }, silentMs: SILENT_MS }
-  return counted(nodeCounts, node, ['--expose-gc', '--test', '--test-reporter=spec', ...files], options)
+  return steps.tests(nodeCounts, node, ['--expose-gc', '--test', '--test-reporter=spec', ...files], options)
 }
 
 const read = (files) => files.map((file) => (existsSync(join(root, file)) ? readFileSync(join(root, file), 'utf8') : ''))
@@ -124,7 +114,7 @@ async function rust() {
       rustTests([...FEATURES, '--test', 'it'], { MIDSTREAMER_KERNEL: level }),
     )
   await steps.attempt('Rust documentation tests', () =>
-    counted(rustCounts, 'cargo', ['test', '--locked', '--doc', ...FEATURES], { env: { CARGO_TERM_COLOR: 'never' } }),
+    steps.tests(rustCounts, 'cargo', ['test', '--locked', '--doc', ...FEATURES], { env: { CARGO_TERM_COLOR: 'never' } }),
   )
 }
 
