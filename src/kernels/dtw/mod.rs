@@ -7,6 +7,7 @@
 //! | module | for |
 //! | --- | --- |
 //! | [`strip`] | one pair: rows across lanes, skewed |
+//! | [`diagonals`] | one pair in a narrow band, or a short one: whole diagonals across lanes |
 //! | [`lanes`] | one query, many candidates: candidates across lanes |
 //! | [`trace`] | warping paths |
 //! | [`batch`] | many candidates, sorted into lanes |
@@ -16,6 +17,7 @@
 
 mod batch;
 mod cost;
+mod diagonals;
 mod lanes;
 mod strip;
 mod trace;
@@ -183,41 +185,56 @@ struct PairTotal<'a> {
 
 impl Kernel for PairTotal<'_> {
     type Output = Result<f64, KernelError>;
+    const REGISTERS: usize = 32;
 
     #[inline(always)]
     fn run<V: Vector>(self) -> Self::Output {
-        let Pair { rows, columns, band, metric, bound } = self.pair;
-        // Row vectors and lag of the strips for each cost: what was fastest by cycle counts.
+        let Self { pair: Pair { rows, columns, band, metric, bound }, interrupt } = self;
+        macro_rules! diagonals {
+            ($vectors:literal) => {{
+                let (a, b) = (rows.values(), columns.values());
+                return match metric {
+                    Metric::Absolute => {
+                        diagonals::distance::<V, Absolute, $vectors>(a, b, band, bound, interrupt)
+                    }
+                    _ => diagonals::distance::<V, Squared, $vectors>(a, b, band, bound, interrupt),
+                };
+            }};
+        }
         macro_rules! strips {
-            ($channels:ty, $absolute:literal, $squared:literal, $lag:literal) => {
-                if metric == Metric::Absolute {
-                    strip::distance::<V, Absolute, $channels, $absolute, $lag>(
-                        rows,
-                        columns,
-                        band,
-                        bound,
-                        self.interrupt,
-                    )
-                } else {
-                    strip::distance::<V, Squared, $channels, $squared, $lag>(
-                        rows,
-                        columns,
-                        band,
-                        bound,
-                        self.interrupt,
-                    )
+            ($channels:ty, $absolute:literal, $squared:literal) => {
+                match metric {
+                    Metric::Absolute => strip::distance::<V, Absolute, $channels, $absolute>(
+                        rows, columns, band, bound, interrupt,
+                    ),
+                    _ => strip::distance::<V, Squared, $channels, $squared>(
+                        rows, columns, band, bound, interrupt,
+                    ),
                 }
             };
         }
-        let full = band.is_full(rows.steps(), columns.steps());
         if rows.channels() > 1 {
-            strips!(Many, 4, 4, 0)
-        } else if !full && band.below + band.above < 20 {
-            strips!(One, 2, 2, 1)
-        } else if full && rows.steps() >= 800 {
-            strips!(One, 5, 6, 0)
+            return strips!(Many, 4, 4);
+        }
+        // Whole diagonals for as long as two of them fit the registers, about.
+        match diagonals::cells(band).div_ceil(V::LANES) {
+            1 => diagonals!(1),
+            2 => diagonals!(2),
+            3 => diagonals!(3),
+            4 => diagonals!(4),
+            5 => diagonals!(5),
+            6 => diagonals!(6),
+            7 => diagonals!(7),
+            8 => diagonals!(8),
+            _ => {}
+        }
+        // Row vectors of the strips for each cost: what was fastest by cycle counts.
+        if V::REGISTERS >= 32 {
+            strips!(One, 6, 6)
+        } else if band.is_full(rows.steps(), columns.steps()) && rows.steps() >= 800 {
+            strips!(One, 5, 6)
         } else {
-            strips!(One, 4, 4, 0)
+            strips!(One, 4, 4)
         }
     }
 }

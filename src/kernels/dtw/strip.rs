@@ -1,14 +1,14 @@
 //! One pair: the matrix in strips of `LANES * K` rows, all lanes at work on one strip.
 //!
 //! Lane `q` owns the `K` consecutive rows `q * K ..` of the strip. Rows are skewed against each other: row `v` of a
-//! lane runs one column behind row `v - 1`, and lane `q` runs `K + LAG` columns behind lane `q - 1`, so that in
+//! lane runs one column behind row `v - 1`, and lane `q` runs `K` columns behind lane `q - 1`, so that in
 //! every step all `LANES * K` cells have their three predecessors ready. Left and up are what the same and the
 //! previous row held one step ago, the diagonal is two steps old: the state lives in registers, and the only
 //! traffic between lanes is one lane shift a step. The last row of a strip is the boundary of the next.
 //!
 //! Steps are counted from `t = 0`, at which lane 0's first row stands at column `origin = first row - below`, the
 //! first that the Sakoe-Chiba band grants it. In these coordinates the band looks the same in every strip: row
-//! `(q, v)` is inside for `start <= t < start + width` with `start = q * (2K + LAG) + 2v`. One small table of
+//! `(q, v)` is inside for `start <= t < start + width` with `start = 2K q + 2v`. One small table of
 //! masks therefore serves both slanted ends; the steps between them run without masks.
 //!
 //! The design is a systolic array folded onto vector registers; measured in `benches/dtw.rs`.
@@ -30,8 +30,6 @@ pub(super) const TRACE: bool = true;
 pub(super) struct Geometry {
     lanes: usize,
     k: usize,
-    /// Columns between neighbouring lanes.
-    skew: usize,
     /// Columns between the first row of the strip and the last.
     pub(super) latency: usize,
     /// Steps until the last row of the strip has entered the band.
@@ -40,10 +38,9 @@ pub(super) struct Geometry {
 
 impl Geometry {
     #[inline(always)]
-    pub(super) fn of<V: Vector, const K: usize, const LAG: usize>() -> Self {
-        let (lanes, skew) = (V::LANES, K + LAG);
-        let last = lanes - 1;
-        Self { lanes, k: K, skew, latency: last * skew + K - 1, ramp: last * (K + skew) + 2 * (K - 1) }
+    pub(super) fn of<V: Vector, const K: usize>() -> Self {
+        let last = V::LANES - 1;
+        Self { lanes: V::LANES, k: K, latency: last * K + K - 1, ramp: last * 2 * K + 2 * (K - 1) }
     }
 
     /// Rows of a strip.
@@ -62,7 +59,7 @@ impl Geometry {
     #[inline(always)]
     pub(super) fn delay(self, row: usize) -> usize {
         let (q, v) = self.place(row);
-        q * self.skew + v
+        q * self.k + v
     }
 }
 
@@ -97,10 +94,10 @@ pub(super) struct Strips<V: Vector> {
     m: usize,
     below: usize,
     width: usize,
-    /// Slot `LEAD + c` holds, in lane `q`, column `c - q * skew`; minus infinity left of the matrix (its cost is
+    /// Slot `LEAD + c` holds, in lane `q`, column `c - q * K`; minus infinity left of the matrix (its cost is
     /// infinite), zero right of it (nothing inside depends on it). `channels` vectors a slot.
     columns: Vec<V>,
-    /// `masks[x + shift]`, lane `q`: `x < q * (K + skew)`, the row at distance `x` has not entered the band.
+    /// `masks[x + shift]`, lane `q`: `x < 2K q`, the row at distance `x` has not entered the band.
     masks: [V::Mask; MASKS],
     mask_shift: usize,
     /// The row above the next strip: column `c` at `margin + c`.
@@ -117,9 +114,9 @@ const MASKS: usize = 72;
 impl<V: Vector> Strips<V> {
     /// Lays out the columns of `b` for rows in strips of `V::LANES * K`.
     #[inline(always)]
-    pub(super) fn new<const K: usize, const LAG: usize>(n: usize, b: Series<'_>, band: Band) -> Self {
-        const { assert!(K + 2 <= LEAD && (V::LANES - 1) * (2 * K + LAG) + 6 * K - 2 <= MASKS) };
-        let geometry = Geometry::of::<V, K, LAG>();
+    pub(super) fn new<const K: usize>(n: usize, b: Series<'_>, band: Band) -> Self {
+        const { assert!(K + 2 <= LEAD && (V::LANES - 1) * 2 * K + 6 * K - 2 <= MASKS) };
+        let geometry = Geometry::of::<V, K>();
         let m = b.steps();
         // A band that holds every cell gets sides so far away that no step needs a mask.
         let band = if band.is_full(n, m) {
@@ -131,7 +128,7 @@ impl<V: Vector> Strips<V> {
         let margin = LEAD + geometry.latency;
         // One allocation, first for the padded columns and then for the boundary.
         let mut boundary = Vec::with_capacity(margin + (LEAD + length + 2 + geometry.latency) * b.channels());
-        let columns = skewed(b, geometry.skew, length, &mut boundary);
+        let columns = skewed(b, K, length, &mut boundary);
         boundary.clear();
         boundary.resize(margin + length + 2, f64::INFINITY);
         let mut strips = Self {
@@ -147,7 +144,7 @@ impl<V: Vector> Strips<V> {
             margin,
         };
         if !band.is_full(n + geometry.ramp, m) {
-            let (period, shift) = ((K + geometry.skew) as isize, strips.mask_shift as isize);
+            let (period, shift) = ((2 * K) as isize, strips.mask_shift as isize);
             for (x, mask) in (-shift..).zip(&mut strips.masks[..geometry.ramp + 4 * K]) {
                 *mask = V::mask_from_fn(|q| x < q as isize * period);
             }
@@ -207,7 +204,7 @@ impl<V: Vector> Strips<V> {
     ///
     /// Returns the cell of the last row and column when this is the last strip.
     #[inline(always)]
-    pub(super) fn run<C, R, const K: usize, const LAG: usize, const TRACE: bool>(
+    pub(super) fn run<C, R, const K: usize, const TRACE: bool>(
         &mut self,
         a: Series<'_>,
         first_row: usize,
@@ -217,7 +214,7 @@ impl<V: Vector> Strips<V> {
         C: Cost,
         R: RowBlock<V, K>,
     {
-        let g = Geometry::of::<V, K, LAG>();
+        let g = Geometry::of::<V, K>();
         let span = self.span(first_row);
         let rows = R::load(a, |v, q| first_row + q * K + v);
         let infinite = V::splat(f64::INFINITY);
@@ -228,12 +225,8 @@ impl<V: Vector> Strips<V> {
             (_, 0) => f64::INFINITY,
             _ => self.boundary[read - 1],
         };
-        let mut state = State {
-            now: [infinite; K],
-            before: [infinite; K],
-            diagonal: infinite.shift_in(corner),
-            up: infinite.shift_in(self.boundary[read]),
-        };
+        let mut state =
+            State { now: [infinite; K], before: [infinite; K], diagonal: infinite.shift_in(corner) };
         let mut t = span.first;
         while t < span.last {
             let (entering, leaving) = (t < g.ramp, t + 1 >= self.width);
@@ -244,17 +237,17 @@ impl<V: Vector> Strips<V> {
             if !leaving {
                 until = until.min(self.width - 1);
             }
-            t = match (entering, leaving) {
-                (false, false) => self.phase::<C, R, K, LAG, TRACE, false, false>(
-                    &rows, &mut state, span, t, until, directions,
-                ),
-                (true, false) => self
-                    .phase::<C, R, K, LAG, TRACE, true, false>(&rows, &mut state, span, t, until, directions),
-                (false, true) => self
-                    .phase::<C, R, K, LAG, TRACE, false, true>(&rows, &mut state, span, t, until, directions),
-                (true, true) => self
-                    .phase::<C, R, K, LAG, TRACE, true, true>(&rows, &mut state, span, t, until, directions),
-            };
+            t =
+                match (entering, leaving) {
+                    (false, false) => self
+                        .phase::<C, R, K, TRACE, false, false>(&rows, &mut state, span, t, until, directions),
+                    (true, false) => self
+                        .phase::<C, R, K, TRACE, true, false>(&rows, &mut state, span, t, until, directions),
+                    (false, true) => self
+                        .phase::<C, R, K, TRACE, false, true>(&rows, &mut state, span, t, until, directions),
+                    (true, true) => self
+                        .phase::<C, R, K, TRACE, true, true>(&rows, &mut state, span, t, until, directions),
+                };
         }
         if first_row + g.rows() < self.n {
             return None;
@@ -267,15 +260,7 @@ impl<V: Vector> Strips<V> {
 
     /// Runs pairs of steps from `t` until `until` is reached, and returns where it stopped.
     #[inline(always)]
-    fn phase<
-        C,
-        R,
-        const K: usize,
-        const LAG: usize,
-        const TRACE: bool,
-        const ENTERING: bool,
-        const LEAVING: bool,
-    >(
+    fn phase<C, R, const K: usize, const TRACE: bool, const ENTERING: bool, const LEAVING: bool>(
         &mut self,
         rows: &R,
         state: &mut State<V, K>,
@@ -289,7 +274,7 @@ impl<V: Vector> Strips<V> {
         R: RowBlock<V, K>,
     {
         let channels = rows.channels();
-        let latency = Geometry::of::<V, K, LAG>().latency;
+        let latency = Geometry::of::<V, K>().latency;
         let pairs = (until - t).div_ceil(2);
         let slot = (span.origin + t as isize + LEAD as isize) as usize - (K - 1);
         let read = (span.origin + t as isize + self.margin as isize) as usize;
@@ -299,7 +284,7 @@ impl<V: Vector> Strips<V> {
         let boundary = &mut self.boundary[read - latency..];
         let entering = if ENTERING { &self.masks[entry..] } else { &[] };
         let leaving = if LEAVING { &self.masks[entry - self.width..] } else { &[] };
-        let State { mut now, mut before, mut diagonal, mut up } = *state;
+        let State { mut now, mut before, mut diagonal } = *state;
         for pair in 0..pairs {
             let step = 2 * pair;
             let window = &columns[step * channels..(step + K + 1) * channels];
@@ -308,28 +293,26 @@ impl<V: Vector> Strips<V> {
             let (mut first, mut second) = ([0_u8; K], [0_u8; K]);
             // Read `latency` columns ahead of what is written; each half writes before the next one starts, which
             // keeps the compiler from interleaving them at the price of more values than there are registers.
-            let edge = &mut boundary[step..step + latency + 3];
-            advance::<V, C, R, K, LAG, TRACE, ENTERING, LEAVING, 0>(
+            let edge = &mut boundary[step..step + latency + 2];
+            advance::<V, C, R, K, TRACE, ENTERING, LEAVING, 0>(
                 rows,
                 &before,
                 &mut now,
                 &mut diagonal,
-                &mut up,
                 window,
-                (edge[latency], edge[latency + 1]),
+                edge[latency],
                 entering,
                 leaving,
                 &mut first,
             );
             edge[0] = now[K - 1].last();
-            advance::<V, C, R, K, LAG, TRACE, ENTERING, LEAVING, 1>(
+            advance::<V, C, R, K, TRACE, ENTERING, LEAVING, 1>(
                 rows,
                 &now,
                 &mut before,
                 &mut diagonal,
-                &mut up,
                 window,
-                (edge[latency + 1], edge[latency + 2]),
+                edge[latency + 1],
                 entering,
                 leaving,
                 &mut second,
@@ -342,7 +325,7 @@ impl<V: Vector> Strips<V> {
                 bytes[K..].copy_from_slice(&second);
             }
         }
-        *state = State { now, before, diagonal, up };
+        *state = State { now, before, diagonal };
         t + 2 * pairs
     }
 }
@@ -356,8 +339,6 @@ struct State<V, const K: usize> {
     before: [V; K],
     /// Diagonal predecessors of the first rows.
     diagonal: V,
-    /// Up predecessors of the first rows one step ahead, used with `LAG = 1`.
-    up: V,
 }
 
 /// One step of all lanes: from the values of the last step, and over those of the step before it.
@@ -371,7 +352,6 @@ fn advance<
     C,
     R,
     const K: usize,
-    const LAG: usize,
     const TRACE: bool,
     const ENTERING: bool,
     const LEAVING: bool,
@@ -381,9 +361,8 @@ fn advance<
     last: &[V; K],
     next: &mut [V; K],
     diagonal: &mut V,
-    up: &mut V,
     window: &[V],
-    top: (f64, f64),
+    top: f64,
     entering: &[V::Mask],
     leaving: &[V::Mask],
     bytes: &mut [u8; K],
@@ -393,10 +372,7 @@ fn advance<
     R: RowBlock<V, K>,
 {
     let channels = rows.channels();
-    let up_of_first = if LAG == 0 { last[K - 1].shift_in(top.0) } else { *up };
-    if LAG == 1 {
-        *up = last[K - 1].shift_in(top.1);
-    }
+    let up_of_first = last[K - 1].shift_in(top);
     let infinite = V::splat(f64::INFINITY);
     for v in (0..K).rev() {
         let slot = (K - 1 - v + HALF) * channels;
@@ -444,7 +420,7 @@ fn skewed<V: Vector>(b: Series<'_>, skew: usize, length: usize, padded: &mut Vec
 
 /// The DTW total of `a` (rows) and `b` (columns), infinity when it is above `bound`.
 #[inline(always)]
-pub(super) fn distance<V, C, N, const K: usize, const LAG: usize>(
+pub(super) fn distance<V, C, N, const K: usize>(
     a: Series<'_>,
     b: Series<'_>,
     band: Band,
@@ -456,11 +432,11 @@ where
     C: Cost,
     N: Channels,
 {
-    let mut strips = Strips::<V>::new::<K, LAG>(a.steps(), b, band);
+    let mut strips = Strips::<V>::new::<K>(a.steps(), b, band);
     let mut first_row = 0;
     loop {
         interrupt.check()?;
-        if let Some(total) = strips.run::<C, N::Rows<V, K>, K, LAG, NO_TRACE>(a, first_row, &mut []) {
+        if let Some(total) = strips.run::<C, N::Rows<V, K>, K, NO_TRACE>(a, first_row, &mut []) {
             return Ok(if total <= bound { total } else { f64::INFINITY });
         }
         if bound < f64::INFINITY && !strips.reaches(first_row, bound) {

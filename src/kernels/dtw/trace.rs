@@ -88,6 +88,7 @@ struct PairPath<'a> {
 type TotalAndPath = (f64, Vec<(u32, u32)>);
 
 impl Kernel for PairPath<'_> {
+    const REGISTERS: usize = 32;
     type Output = Result<TotalAndPath, KernelError>;
 
     #[inline(always)]
@@ -106,13 +107,12 @@ const BOUNDARY_BYTES: usize = size_of::<f64>();
 
 /// Row vectors of a strip.
 const K: usize = 4;
-const LAG: usize = 0;
 
 impl PairPath<'_> {
     #[inline(always)]
     fn trace<V: Vector, C: Cost, N: Channels>(self) -> Result<TotalAndPath, KernelError> {
         let (rows, n, m) = (self.pair.rows, self.pair.rows.steps(), self.pair.columns.steps());
-        let mut strips = Strips::<V>::new::<K, LAG>(n, self.pair.columns, self.pair.band);
+        let mut strips = Strips::<V>::new::<K>(n, self.pair.columns, self.pair.band);
         let height = V::LANES * K;
         let count = n.div_ceil(height);
         // Blocks of consecutive strips whose directions fit the memory (the middle strip is as long as any); but not
@@ -126,7 +126,7 @@ impl PairPath<'_> {
         let mut boundaries = vec![strips.boundary_above(0)];
         for strip in 0..starts[starts.len() - 1] {
             self.interrupt.check()?;
-            strips.run::<C, N::Rows<V, K>, K, LAG, NO_TRACE>(rows, strip * height, &mut []);
+            strips.run::<C, N::Rows<V, K>, K, NO_TRACE>(rows, strip * height, &mut []);
             if self.pair.bound < f64::INFINITY && !strips.reaches(strip * height, self.pair.bound) {
                 return Ok((f64::INFINITY, Vec::new()));
             }
@@ -154,8 +154,7 @@ impl PairPath<'_> {
             for strip in start..end {
                 self.interrupt.check()?;
                 let bytes = &mut directions[offsets[strip - start]..offsets[strip - start + 1]];
-                if let Some(last) = strips.run::<C, N::Rows<V, K>, K, LAG, TRACE>(rows, strip * height, bytes)
-                {
+                if let Some(last) = strips.run::<C, N::Rows<V, K>, K, TRACE>(rows, strip * height, bytes) {
                     total = last;
                 }
             }

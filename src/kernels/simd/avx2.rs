@@ -1,4 +1,4 @@
-//! Four lanes by AVX2, for processors of about 2013 on (the x86-64-v3 level).
+//! Four lanes by AVX2, for processors of about 2013 on (the x86-64-v3 level), and the same lanes for those with AVX-512.
 
 use super::{Kernel, MAX_LANES, Vector};
 use std::arch::x86_64::*;
@@ -19,17 +19,19 @@ pub(super) fn detected() -> bool {
 /// The processor must have the features named below: [`detected`] must have returned true.
 #[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
 pub(super) unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run::<Avx2>()
+    kernel.run::<Ymm<16>>()
 }
 
-/// Only [`run`] hands this type to code, so its methods execute only where AVX2 is there.
+/// Four lanes of a processor that has so many registers for them. Only [`run`] and the entry of AVX-512 hand this type to
+/// code, so its methods execute only where AVX2 is there.
 #[derive(Clone, Copy)]
-pub(super) struct Avx2(__m256d);
+pub(super) struct Ymm<const REGISTERS: usize>(__m256d);
 
 // SAFETY (of every block below): the intrinsics need AVX2, which `run` guarantees; they touch registers only,
 // except where a block says more.
-impl Vector for Avx2 {
+impl<const REGISTERS: usize> Vector for Ymm<REGISTERS> {
     const LANES: usize = 4;
+    const REGISTERS: usize = REGISTERS;
     type Mask = __m256d;
 
     #[inline(always)]
@@ -113,6 +115,24 @@ impl Vector for Avx2 {
         Self(unsafe {
             let low = _mm256_permute2f128_pd::<0x21>(_mm256_set1_pd(first), self.0);
             _mm256_shuffle_pd::<0b0101>(low, self.0)
+        })
+    }
+    #[inline(always)]
+    fn above(self, lower: Self) -> Self {
+        // [l2, l3, s0, s1], then the odd lanes of it beside the even lanes of self: [l3, s0, s1, s2].
+        // SAFETY: AVX, registers only.
+        Self(unsafe {
+            let middle = _mm256_permute2f128_pd::<0x21>(lower.0, self.0);
+            _mm256_shuffle_pd::<0b0101>(middle, self.0)
+        })
+    }
+    #[inline(always)]
+    fn below(self, upper: Self) -> Self {
+        // [s2, s3, u0, u1], then the odd lanes of self beside the even lanes of it: [s1, s2, s3, u0].
+        // SAFETY: AVX, registers only.
+        Self(unsafe {
+            let middle = _mm256_permute2f128_pd::<0x21>(self.0, upper.0);
+            _mm256_shuffle_pd::<0b0101>(self.0, middle)
         })
     }
     #[inline(always)]

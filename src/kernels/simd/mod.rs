@@ -10,6 +10,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod portable;
 mod scalar;
 mod singles;
@@ -33,6 +35,8 @@ enum Kind {
     Portable,
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
 }
 
 impl Level {
@@ -40,7 +44,9 @@ impl Level {
     pub fn available() -> Vec<Level> {
         let levels = [Level(Kind::Scalar), Level(Kind::Portable)].into_iter();
         #[cfg(target_arch = "x86_64")]
-        let levels = levels.chain(avx2::detected().then_some(Level(Kind::Avx2)));
+        let levels = levels
+            .chain(avx2::detected().then_some(Level(Kind::Avx2)))
+            .chain(avx512::detected().then_some(Level(Kind::Avx512)));
         levels.collect()
     }
 
@@ -56,13 +62,15 @@ impl Level {
         })
     }
 
-    /// `scalar`, `sse2`, `avx2` or `neon` (`portable` on other architectures).
+    /// `scalar`, `sse2`, `avx2`, `avx512` or `neon` (`portable` on other architectures).
     pub fn name(self) -> &'static str {
         match self.0 {
             Kind::Scalar => "scalar",
             Kind::Portable => portable::NAME,
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => "avx512",
         }
     }
 
@@ -86,9 +94,15 @@ impl Level {
             Kind::Scalar => kernel.run::<scalar::Scalar>(),
             Kind::Portable => kernel.run::<portable::Portable>(),
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx2 => {
-                // SAFETY: `Kind::Avx2` is only made by `available`, after `avx2::detected` said that every feature
-                // which `avx2::run` enables is there.
+            Kind::Avx512 if K::REGISTERS > 16 => {
+                // SAFETY: `Kind::Avx512` is only made by `available`, after `avx512::detected` said that every feature
+                // which `avx512::run` enables is there.
+                unsafe { avx512::run(kernel) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 | Kind::Avx512 => {
+                // SAFETY: these are only made by `available`, after `avx2::detected` said that every feature which
+                // `avx2::run` enables is there.
                 unsafe { avx2::run(kernel) }
             }
         }
@@ -100,6 +114,8 @@ impl Level {
 pub(crate) trait Kernel {
     /// What it computes.
     type Output;
+    /// How many vectors it can keep in registers to advantage; with more than sixteen it is also compiled for AVX-512.
+    const REGISTERS: usize = 16;
     /// Computes it with vectors of type `V`.
     fn run<V: Vector>(self) -> Self::Output;
 }
@@ -119,6 +135,8 @@ pub(crate) const MAX_LANES: usize = 4;
 pub(crate) trait Vector: Copy + Send + Sync + 'static {
     /// Number of lanes, at most [`MAX_LANES`].
     const LANES: usize;
+    /// Vectors that fit the registers of the processor: they limit how many rows a kernel has in flight.
+    const REGISTERS: usize;
     /// One truth value a lane.
     type Mask: Copy;
 
@@ -151,6 +169,10 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
     fn shift_in(self, first: f64) -> Self;
     /// The highest lane.
     fn last(self) -> f64;
+    /// Lanes one up, behind the last lane of `lower`: `[lower's last, lane 0, lane 1, ...]`.
+    fn above(self, lower: Self) -> Self;
+    /// Lanes one down, before the first lane of `upper`: `[lane 1, ..., upper's first]`.
+    fn below(self, upper: Self) -> Self;
 
     /// Per lane: `self <= other`.
     fn le(self, other: Self) -> Self::Mask;
@@ -174,6 +196,7 @@ mod tests {
     struct Battery;
     impl Kernel for Battery {
         type Output = ();
+        const REGISTERS: usize = 32;
         #[inline(always)]
         fn run<V: Vector>(self) {
             let values = [1.5, -2.0, 0.0, f64::INFINITY, -0.0, 1e300, -7.25, 3.0];
@@ -214,6 +237,8 @@ mod tests {
                     check(a.max(b), &|q| xs(q).max(ys(q)), "max");
                     check(a.shift_in(9.0), &|q| if q == 0 { 9.0 } else { xs(q - 1) }, "shift_in");
                     assert_eq!(a.last().to_bits(), xs(l - 1).to_bits());
+                    check(a.above(b), &|q| if q == 0 { ys(l - 1) } else { xs(q - 1) }, "above");
+                    check(a.below(b), &|q| if q == l - 1 { ys(0) } else { xs(q + 1) }, "below");
                     let le = a.le(b);
                     let bits = (0..l).filter(|&q| xs(q) <= ys(q)).fold(0, |bits, q| bits | 1 << q);
                     assert_eq!(V::bits(le), bits);

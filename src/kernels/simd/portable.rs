@@ -17,6 +17,7 @@ pub(super) struct Portable(f64x2);
 
 impl Vector for Portable {
     const LANES: usize = 2;
+    const REGISTERS: usize = 16;
     type Mask = f64x2;
 
     #[inline(always)]
@@ -81,6 +82,16 @@ impl Vector for Portable {
     #[inline(always)]
     fn shift_in(self, first: f64) -> Self {
         Self(f64x2::new([first, self.0.to_array()[0]]))
+    }
+    #[inline(always)]
+    fn above(self, lower: Self) -> Self {
+        let ([_, before], [first, _]) = (lower.0.to_array(), self.0.to_array());
+        Self(f64x2::new([before, first]))
+    }
+    #[inline(always)]
+    fn below(self, upper: Self) -> Self {
+        let ([_, last], [after, _]) = (self.0.to_array(), upper.0.to_array());
+        Self(f64x2::new([last, after]))
     }
     #[inline(always)]
     fn last(self) -> f64 {

@@ -7,6 +7,7 @@ pub(super) struct Scalar(f64);
 
 impl Vector for Scalar {
     const LANES: usize = 1;
+    const REGISTERS: usize = 16;
     type Mask = bool;
 
     #[inline(always)]
@@ -68,6 +69,14 @@ impl Vector for Scalar {
     #[inline(always)]
     fn shift_in(self, first: f64) -> Self {
         Self(first)
+    }
+    #[inline(always)]
+    fn above(self, lower: Self) -> Self {
+        lower
+    }
+    #[inline(always)]
+    fn below(self, upper: Self) -> Self {
+        upper
     }
     #[inline(always)]
     fn last(self) -> f64 {

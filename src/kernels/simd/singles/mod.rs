@@ -28,9 +28,9 @@ impl Level {
             // Loops over arrays are both: plain Rust, and what the compiler vectorises for any architecture.
             Kind::Scalar | Kind::Portable => kernel.run::<portable::Portable>(),
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx2 => {
-                // SAFETY: `Kind::Avx2` is only made by `available`, after `avx2::detected` said that every feature
-                // which `avx2::run` enables is there; this one enables the same.
+            Kind::Avx2 | Kind::Avx512 => {
+                // SAFETY: these are only made by `available`, after `avx2::detected` said that every feature which
+                // `avx2::run` enables is there; this one enables the same.
                 unsafe { avx2::run(kernel) }
             }
         }
