@@ -47,6 +47,18 @@ export class Steps {
     }
   }
 
+  /**
+   * Runs steps that nothing else needs side by side, `width` at a time. What they run should hold its output back until it
+   * ends: lines of two runners, mixed, are of no use to anybody.
+   */
+  async attempts(width, list) {
+    const left = [...list]
+    const lane = async () => {
+      for (let next = left.shift(); next; next = left.shift()) await this.attempt(next.name, next.work)
+    }
+    await Promise.all(Array.from({ length: width }, lane))
+  }
+
   /** A step that cannot run here, with the reason: it is shown, never silently left out. */
   skip(name, reason) {
     console.log(`\n==> ${name}: skipped, ${reason}`)
@@ -131,12 +143,14 @@ class Watch {
 
 /**
  * Runs a command in the checkout with its output passed through, and returns that output.
- * `env` adds variables (or is all there is, with `cleanEnv`), `quiet` keeps the output back unless the command fails. A non-zero exit is a Stop.
+ * `env` adds variables (or is all there is, with `cleanEnv`), `quiet` keeps the output back unless the command fails, `held`
+ * until it ends. A non-zero exit is a Stop.
  * `silentMs` ends a command, and what it started, that has printed nothing for so long: one that hangs. `uid` and `gid` make
  * it that of another user.
  */
-export function run(command, args, { cwd = root, env = {}, cleanEnv = false, quiet = false, silentMs, uid, gid } = {}) {
-  if (!quiet) console.log(`$ ${[command === process.execPath ? 'node' : command, ...args].join(' ')}`)
+export function run(command, args, { cwd = root, env = {}, cleanEnv = false, quiet = false, held = false, silentMs, uid, gid } = {}) {
+  const line = `$ ${[command === process.execPath ? 'node' : command, ...args].join(' ')}`
+  if (!quiet) console.log(line)
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       cwd,
@@ -154,7 +168,7 @@ export function run(command, args, { cwd = root, env = {}, cleanEnv = false, qui
     const keep = (stream) => (chunk) => {
       chunks.push(chunk)
       watch?.heard()
-      if (!quiet) stream.write(chunk)
+      if (!quiet && !held) stream.write(chunk)
     }
     child.stdout.on('data', keep(process.stdout))
     child.stderr.on('data', keep(process.stderr))
@@ -165,8 +179,9 @@ export function run(command, args, { cwd = root, env = {}, cleanEnv = false, qui
     child.on('close', (code, signal) => {
       watch?.stop()
       const output = Buffer.concat(chunks).toString()
+      if (held) process.stdout.write(`\n${line}\n${output}`)
       if (code === 0) return resolve(output)
-      if (quiet) process.stderr.write(output)
+      if (quiet && !held) process.stderr.write(output)
       const how = watch?.ended ? `was ended: it printed nothing for ${shown(silentMs)}` : `ended with ${signal ?? `exit code ${code}`}`
       const failure = new Stop(`\`${[command, ...args].join(' ')}\` ${how}`)
       failure.output = output

@@ -18,11 +18,14 @@ import { noZig } from './zig.mjs'
 /** Files that the build writes and that are committed all the same, so that a clone can be read without building. */
 const GENERATED = ['binding.js', 'binding.d.ts']
 
-/** Levels below the processor's best one, for MIDSTREAMER_KERNEL. `sse2` is there on every x86-64. */
-const LOWER_LEVELS = process.arch === 'x64' ? ['scalar', 'sse2'] : ['scalar']
+/** Levels below the best there are, for MIDSTREAMER_KERNEL. One that the processor lacks is passed over: that run is of its best. */
+const LOWER_LEVELS = process.arch === 'x64' ? ['scalar', 'sse2', 'avx2'] : ['scalar']
 
 /** How long the tests of a Node may print nothing, in milliseconds. */
 const SILENT_MS = 600_000
+
+/** Node suites that run side by side: half of their time they wait, for a lease, a disk or a process that starts. */
+const SUITES_AT_ONCE = 2
 
 /** Tests run with the oracles, and with the Node layer, which is a default feature. */
 const FEATURES = ['--features', 'oracle']
@@ -44,15 +47,18 @@ const rustTests = (args, env) =>
     { env: { CARGO_TERM_COLOR: 'never', ...env } },
   )
 
-/** Runs the tests of the JavaScript surface on a Node. Names are spelled out: Node 18 and 20 know no patterns. */
-function nodeTests(node) {
+/**
+ * Runs the tests of the JavaScript surface on a Node, with `held` output where another one runs beside it. Names are spelled
+ * out: Node 18 and 20 know no patterns.
+ */
+function nodeTests(node, held = false) {
   const files = readdirSync(join(root, '__test__'), { recursive: true })
     .filter((file) => /\.test\.(js|cjs|mjs)$/.test(file))
     .map((file) => join('__test__', file))
     .sort()
   if (files.length === 0) throw new Stop('no tests in __test__')
   // Not a limit on slow machines: the slowest file takes a minute. One that hangs must not take the rest of the run with it.
-  const options = { env: { NO_COLOR: '1' }, silentMs: SILENT_MS }
+  const options = { env: { NO_COLOR: '1' }, silentMs: SILENT_MS, held }
   return steps.tests(nodeCounts, node, ['--expose-gc', '--test', '--test-reporter=spec', ...files], options)
 }
 
@@ -120,10 +126,13 @@ async function rust() {
 
 async function javascript() {
   await steps.step('Install AgentDB and its databases', installAgentDb)
-  await steps.attempt(`Node tests, Node ${process.versions.node}`, () => nodeTests(process.execPath))
   if (releases().length === 0) steps.skip('Node tests, other releases', `none listed for ${process.platform} ${process.arch}`)
   else await steps.step('Install other Node releases', installReleases)
-  for (const { name, path } of releases()) await steps.attempt(`Node tests, ${name}`, () => nodeTests(path))
+  const nodes = [{ name: `Node ${process.versions.node}`, path: process.execPath }, ...releases()]
+  await steps.attempts(
+    SUITES_AT_ONCE,
+    nodes.map(({ name, path }) => ({ name: `Node tests, ${name}`, work: () => nodeTests(path, true) })),
+  )
 
   await steps.attempt('TypeScript', typeChecks)
   const contract = join('..', 'shared', 'check', 'contract.sh')
