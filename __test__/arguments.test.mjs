@@ -225,7 +225,9 @@ test('rows of a list that change their length while it is read', { skip: typeof 
 })
 
 test('options that are no object', async () => {
-  for (const options of [null, [], 5, 'window', true, Symbol('x'), () => {}, 5n]) {
+  // Also those whose content is no property: it would be passed over.
+  const passedOver = [new Map([['window', 0]]), new Set(['window']), Promise.resolve({ window: 0 }), new Date(), Object('window'), new Float64Array()]
+  for (const options of [null, [], 5, 'window', true, Symbol('x'), () => {}, 5n, ...passedOver]) {
     throws(() => dtwSync(good, good, options), 'INVALID_ARGUMENT', 'options of dtwSync must be an object')
     await rejects(() => dtw(good, good, options), 'INVALID_ARGUMENT', 'options of dtw must be an object')
     await rejects(() => lcs('a', 'b', options), 'INVALID_ARGUMENT', 'options')
@@ -330,6 +332,9 @@ test('sequences: items and kinds', async () => {
     await rejects(() => call([0.5, -Infinity, 1]), 'NON_FINITE', `${name}[1] is -Infinity`)
     await rejects(() => call([1, '2', 3]), 'INVALID_ARGUMENT', `${name}[1] must be a number, got "2"`)
     await rejects(() => call([1, , 3]), 'INVALID_ARGUMENT', `${name}[1] must be a number, but the array has a hole there`)
+    for (const item of [2n, Symbol('x'), Object.create(null), { valueOf() { throw new Error('asked') } }]) {
+      await rejects(() => call([1, item, 3]), 'INVALID_ARGUMENT', `${name}[1] must be a number`)
+    }
     await rejects(() => call('text'), 'INVALID_ARGUMENT', 'one kind')
     await rejects(() => call(['x']), 'INVALID_ARGUMENT', 'one kind')
   }

@@ -1,6 +1,7 @@
 'use strict'
 // Options: every name known, every value checked, every property read once.
 
+const { types } = require('node:util')
 const { invalid, isArray, show } = require('./errors.js')
 
 /** One of `names`, as its position. */
@@ -74,13 +75,20 @@ function layersOf(options) {
   return layers
 }
 
+/** Objects without enumerable properties that somebody may take for options, and whose content would be passed over. */
+function isOther(object) {
+  return Object.getPrototypeOf(object) !== Object.prototype
+    && (types.isMap(object) || types.isSet(object) || types.isPromise(object) || types.isDate(object)
+      || types.isBoxedPrimitive(object) || ArrayBuffer.isView(object))
+}
+
 /**
  * Reads `options` by `checks`, a record of `checksOf`. Absent and undefined options keep what `defaults` says.
  * `context` ends the message about an unknown name, e.g. "elastic('erp')".
  */
 function readOptions(options, checks, defaults, context) {
   if (options === undefined) return defaults
-  if (options === null || typeof options !== 'object' || isArray(options) !== false) {
+  if (options === null || typeof options !== 'object' || isArray(options) !== false || isOther(options)) {
     throw invalid(`options of ${context} must be an object, got ${show(options)}`)
   }
   return Object.getPrototypeOf(options) === Object.prototype

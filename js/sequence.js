@@ -106,7 +106,7 @@ function integerBits(name, value) {
   for (let i = 0; i < length; i++) {
     const x = value[i]
     // Holds for -0 too, which becomes 0.
-    if ((x | 0) === x) {
+    if (typeof x === 'number' && (x | 0) === x) {
       symbols[i] = x
     } else {
       checkNumber(name, i, value)

@@ -103,7 +103,7 @@ function pack(name, arrays, Type) {
   let total = 0
   for (let i = 0; i < arrays.length; i++) {
     // A getter among the later arrays can have taken the memory of an earlier one.
-    refuseDetached(`${name}[${i}]`, arrays[i])
+    if (arrays[i].length === 0) refuseDetached(`${name}[${i}]`, arrays[i])
     ends[i] = total += arrays[i].length
   }
   const values = allocate(name, Type, total)
@@ -137,7 +137,7 @@ function toSeriesList(name, list, check, nameOf = (index) => `${name}[${index}]`
   if (!isArray(list)) throw invalid(`${name} must be an array of series, got ${show(list)}`)
   const count = list.length
   const rows = new Array(count)
-  const ends = new Float64Array(count)
+  const ends = allocate(name, Float64Array, count)
   let total = 0
   for (let i = 0; i < count; i++) {
     rows[i] = list[i]
@@ -149,7 +149,8 @@ function toSeriesList(name, list, check, nameOf = (index) => `${name}[${index}]`
   for (let i = 0, at = 0; i < count; i++) {
     const row = rows[i]
     const length = ends[i] - at
-    if (kindOf(row) === undefined) {
+    // One of the two, that is known by now.
+    if (!ArrayBuffer.isView(row)) {
       for (let k = 0; k < length; k++) {
         const x = row[k]
         if (typeof x !== 'number') throw notANumber(nameOf(i), k, row)
@@ -157,8 +158,10 @@ function toSeriesList(name, list, check, nameOf = (index) => `${name}[${index}]`
       }
     } else {
       // A getter in the list can have detached or resized it since.
-      refuseDetached(nameOf(i), row)
-      if (row.length !== length) throw invalid(`${nameOf(i)} changed its length while the list was read`)
+      if (row.length !== length) {
+        refuseDetached(nameOf(i), row)
+        throw invalid(`${nameOf(i)} changed its length while the list was read`)
+      }
       values.set(row, at)
     }
     at = ends[i]

@@ -2,7 +2,7 @@
 
 use super::arguments::{candidates, dtw_options, natural, window};
 use super::dtw::{FlatPath, WarpingPath};
-use super::errors::{Code, invalid, kernel};
+use super::errors::{Code, invalid, pair};
 use super::task::{Job, promise};
 use crate::search::{self, BarycenterOptions};
 use napi::bindgen_prelude::{Float64Array, PromiseRaw, Uint32Array};
@@ -23,13 +23,8 @@ pub fn align_timeframes<'env>(
 ) -> Result<PromiseRaw<'env, Vec<WarpingPath>>, Error<Code>> {
     let options = dtw_options(metric, window, normalize, max_distance)?;
     let series = candidates("series", values, ends, 0.0, channels)?;
-    search::check_neighbors(&series, options.window).map_err(|(earlier, error)| {
-        let (n, m) = (series.get(earlier).steps(), series.get(earlier + 1).steps());
-        let band = options.window.map_or(String::new(), |w| format!(", in window {w}"));
-        let pair = format!("series[{earlier}] and series[{}]: {n} x {m}{band}", earlier + 1);
-        let error = kernel(error);
-        Error::new(error.status, format!("{pair}: {}", error.reason))
-    })?;
+    search::check_neighbors(&series, options.window)
+        .map_err(|refused| pair(&series, options.window, refused))?;
     promise(
         env,
         job,
@@ -71,6 +66,8 @@ pub fn barycenter<'env>(
     if series.is_empty() {
         return Err(invalid("series must hold one series or more"));
     }
+    search::check_longest(&series, options.window)
+        .map_err(|refused| pair(&series, options.window, refused))?;
     promise(
         env,
         job,

@@ -1,7 +1,7 @@
 //! DTW of a pair, of one query against many, and of all pairs.
 
 use super::arguments::{candidates, copy, dtw_options, natural, series, series_buf};
-use super::errors::{Code, input, kernel};
+use super::errors::{Code, input, kernel, pair};
 use super::task::{Job, pair_promise, promise};
 use crate::kernels::Interrupt;
 use crate::kernels::dtw::{self, Alignment};
@@ -226,6 +226,10 @@ pub fn series_matrix<'env>(
 ) -> Result<PromiseRaw<'env, Float64Array>, Error<Code>> {
     let options = dtw_options(metric, window, normalize, max_distance)?;
     let series = candidates("series", values, ends, 0.0, channels)?;
+    if matches!(kind, MatrixKind::Lag | MatrixKind::WarpedCorrelation) {
+        search::check_longest_pair(&series, options.window)
+            .map_err(|refused| pair(&series, options.window, refused))?;
+    }
     promise(
         env,
         job,

@@ -1,6 +1,7 @@
 //! The stable codes that `MidstreamerError.code` carries.
 
 use crate::kernels::KernelError;
+use crate::search::Candidates;
 use crate::series::InputError;
 use crate::swarm::SwarmCode;
 use napi::{Error, Status};
@@ -72,6 +73,20 @@ pub(super) fn input(error: InputError) -> Error<Code> {
         InputError::Ragged { .. } => Code::LengthMismatch,
     };
     Error::new(code, error.to_string())
+}
+
+/// What two of the series of a call were refused for, with their places and lengths.
+pub(super) fn pair(
+    series: &Candidates,
+    window: Option<usize>,
+    ([a, b], error): ([usize; 2], KernelError),
+) -> Error<Code> {
+    let (n, m) = (series.get(a).steps(), series.get(b).steps());
+    let band = window.map_or(String::new(), |w| format!(", in window {w}"));
+    let names =
+        if a == b { format!("series[{a}] with itself") } else { format!("series[{a}] and series[{b}]") };
+    let error = kernel(error);
+    Error::new(error.status, format!("{names}: {n} x {m}{band}: {}", error.reason))
 }
 
 pub(super) fn kernel(error: KernelError) -> Error<Code> {

@@ -60,8 +60,7 @@ pub fn barycenter(
 ) -> Result<Barycenter, KernelError> {
     assert!(!series.is_empty() && series.channels() == 1, "one univariate series or more");
     assert!(options.max_iterations > 0, "one round or more");
-    let longest = (0..series.len()).map(|index| series.get(index).steps()).fold(0, usize::max);
-    dtw::check_alignment(longest, longest, options.window)?;
+    check_longest(series, options.window).map_err(|(_, error)| error)?;
     let Some((scaled, exponent)) = scaled_down(series) else { return averaged(series, options, job) };
     let tolerance = libm::ldexp(options.tolerance, -2 * exponent);
     let found = averaged(&scaled, &BarycenterOptions { tolerance, ..*options }, job)?;
@@ -70,6 +69,17 @@ pub fn barycenter(
         inertia: libm::ldexp(found.inertia, 2 * exponent),
         iterations: found.iterations,
     })
+}
+
+/// Refuses what [`barycenter`] would refuse: a centre can get as long as the longest series. With its place, twice.
+pub(crate) fn check_longest(
+    series: &Candidates,
+    window: Option<usize>,
+) -> Result<(), ([usize; 2], KernelError)> {
+    let steps = |index: usize| series.get(index).steps();
+    let Some(longest) = (0..series.len()).max_by_key(|&index| steps(index)) else { return Ok(()) };
+    let n = steps(longest);
+    dtw::check_alignment(n, n, window).map_err(|error| ([longest; 2], error))
 }
 
 /// The rounds, of series whose squares are in range.

@@ -31,7 +31,7 @@ pub fn dtw_matrix(series: &Candidates, options: &DtwOptions, job: &Job) -> Resul
 /// `j < i` its negative, 0 on the diagonal; NaN where the distance is beyond `options.max_distance`. Progress counts
 /// pairs. `TooLarge` as for [`dtw_matrix`] and [`dtw::align`].
 pub fn lag_matrix(series: &Candidates, options: &DtwOptions, job: &Job) -> Result<Vec<f64>, KernelError> {
-    check_alignments(series, options)?;
+    check_longest_pair(series, options.window).map_err(|(_, error)| error)?;
     let (series, options) = (&*series.normalized(options.normalize)?, &normalized(options));
     upper_triangle(series, 0.0, Mirror::Negated, job, |row, later, out| {
         let found = |k: usize, alignment: dtw::Alignment| out[k] = alignment.lag();
@@ -53,7 +53,7 @@ pub fn correlation_matrix(
     job: &Job,
 ) -> Result<Vec<f64>, KernelError> {
     if method == CorrelationMethod::Dtw {
-        check_alignments(series, options)?;
+        check_longest_pair(series, options.window).map_err(|(_, error)| error)?;
     }
     // The correlation of one channel does not notice how the series were scaled: these values serve for both.
     let (series, options) = (&*series.normalized(options.normalize)?, &normalized(options));
@@ -86,14 +86,17 @@ fn normalized(options: &DtwOptions) -> DtwOptions {
     DtwOptions { normalize: Normalize::None, ..*options }
 }
 
-/// Refuses at once what the longest pair would refuse much later.
-fn check_alignments(series: &Candidates, options: &DtwOptions) -> Result<(), KernelError> {
-    let mut steps: Vec<usize> = (0..series.len()).map(|index| series.get(index).steps()).collect();
-    steps.sort_unstable();
-    match steps[..] {
-        [.., second, first] => dtw::check_alignment(second, first, options.window),
-        _ => Ok(()),
-    }
+/// Refuses at once what the longest pair would refuse much later, with the places of the two.
+pub(crate) fn check_longest_pair(
+    series: &Candidates,
+    window: Option<usize>,
+) -> Result<(), ([usize; 2], KernelError)> {
+    let steps = |index: usize| series.get(index).steps();
+    let mut order: Vec<usize> = (0..series.len()).collect();
+    order.sort_by_key(|&index| steps(index));
+    let [.., second, first] = order[..] else { return Ok(()) };
+    let pair = [second.min(first), second.max(first)];
+    dtw::check_alignment(steps(pair[0]), steps(pair[1]), window).map_err(|error| (pair, error))
 }
 
 /// What stands below the diagonal.

@@ -27,13 +27,13 @@ pub fn align_neighbors(
         .collect()
 }
 
-/// Refuses what [`align_neighbors`] would refuse, with the place of the earlier series of the pair.
+/// Refuses what [`align_neighbors`] would refuse, with the places of the pair.
 pub(crate) fn check_neighbors(
     series: &Candidates,
     window: Option<usize>,
-) -> Result<(), (usize, KernelError)> {
+) -> Result<(), ([usize; 2], KernelError)> {
     (1..series.len()).try_for_each(|later| {
         let (n, m) = (series.get(later - 1).steps(), series.get(later).steps());
-        dtw::check_alignment(n, m, window).map_err(|error| (later - 1, error))
+        dtw::check_alignment(n, m, window).map_err(|error| ([later - 1, later], error))
     })
 }
