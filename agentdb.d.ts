@@ -51,7 +51,7 @@ export interface QUICClientConfig extends Shared {
   serverPort: number
   /** The database; or give the client to a SyncCoordinator that has one. */
   db?: DatabaseHandle
-  /** Of one `sync`, `push` or `ping`. Default 30,000. */
+  /** Of one `connect`, `sync`, `push` or `ping`. Default 30,000. */
   timeoutMs?: number
   /** Taken, and of no effect: one connection carries everything and dials again by itself. */
   poolSize?: number

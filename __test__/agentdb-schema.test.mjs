@@ -76,6 +76,31 @@ test('a table that is rebuilt while rows come and go loses none, doubles none, a
   await same(a, b, rows + 1)
 })
 
+test('what waits says for what: a table that is not there by its name, an embedding that stays where it is', { skip: missing, timeout: 120_000 }, async (t) => {
+  const { a, b } = await pair(t)
+  const told = []
+  b.sync.on('schemaMismatch', ({ table, detail }) => told.push(`${table}: ${detail}`))
+  b.db.exec('DROP TABLE facts')
+  add(a, 'nowhere to go')
+  await eventually(() => b.sync.status().waiting.some(({ table, reason }) => table === 'facts' && reason === 'schema'))
+  assert.deepEqual(b.sync.status().parkedTables, ['facts'])
+  assert.ok(told.some((line) => line === 'facts: there is no such table here'), told.join('; '))
+  const withheld = []
+  a.sync.on('schemaMismatch', ({ table, detail }) => withheld.push(`${table}: ${detail}`))
+  await a.bank.storePattern({ taskType: 'whole', approach: 'x', successRate: 1 })
+  const id = a.db.prepare("INSERT INTO reasoning_patterns(task_type, approach, success_rate) VALUES('broken', 'x', 1)").run().lastInsertRowid
+  a.db.prepare('INSERT INTO pattern_embeddings(pattern_id, embedding) VALUES(?, ?)').run(id, Buffer.alloc(7))
+  await eventually(() => a.sync.status().waiting.some(({ reason }) => reason === 'embedding'))
+  assert.deepEqual(a.sync.status().waiting, [{ table: 'reasoning_patterns', reason: 'embedding', rows: 1 }])
+  assert.equal(a.sync.status().pending, 1)
+  assert.ok(withheld.some((line) => line.startsWith(`reasoning_patterns: the row ${id} stays here: `)), withheld.join('; '))
+  a.db.prepare('DELETE FROM reasoning_patterns WHERE id = ?').run(id)
+  await eventually(() => a.sync.status().pending === 0)
+  // The database is closed under it: nobody need wait for a timeout to learn that.
+  a.db.close()
+  await assert.rejects(a.sync.flush(), { code: 'CLOSED' })
+})
+
 test('what both sides write in one millisecond ends the same on both, and nothing that was added is lost', { skip: missing, timeout: 120_000 }, async (t) => {
   const { a, b } = await pair(t)
   a.db.exec("INSERT INTO notes(id, title, text) VALUES(1, 'shared', '')")

@@ -88,6 +88,19 @@ test('who waits is told when it is closed, and when nobody answers', async () =>
   await assert.rejects(client.send(address, message('2', null)), { code: 'CLOSED' })
 })
 
+test('a request that is late while its connection is not there yet is a TIMEOUT, and nothing else', async () => {
+  const client = await transport('hasty', { requestTimeoutMs: 50, connectTimeoutMs: 400 })
+  await assert.rejects(client.request('127.0.0.1:1', message('1', null)), { code: 'TIMEOUT' })
+  // The attempt to connect ends later, when nobody listens to it: that must not be an unhandled rejection.
+  await new Promise((resolve) => { setTimeout(resolve, 600) })
+  const server = await transport('late')
+  const address = await server.listen(0, '127.0.0.1')
+  // A timeout that no timer can wait for is a long one, not none.
+  const patient = await transport('enduring', { requestTimeoutMs: 2 ** 40 })
+  server.onMessage((from, { id, payload }) => { server.send(from, message(id, payload * 2)) })
+  assert.equal((await patient.request(address, message('2', 21))).payload, 42)
+})
+
 test('certificates may come from files, and there is none without', async () => {
   const { certificate, privateKey, ca } = await authority.issue({ id: 'filed', role: 'agent' })
   const paths = Object.entries({ certPath: certificate, keyPath: privateKey, caPath: ca }).map(([name, text]) => {

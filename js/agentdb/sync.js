@@ -217,6 +217,7 @@ class AgentDbSync {
   async flush(options) {
     const { scope, timeoutMs } = readOptions(options, FLUSH, FLUSH_DEFAULTS, 'flush')
     this.#throwIfClosed()
+    if (!this.#handle.isOpen) throw failure('CLOSED', 'the database is closed')
     const started = performance.now()
     const left = () => timeoutMs - (performance.now() - started)
     // Whatever was committed before this call is captured by the first slice that leaves nothing behind.
@@ -344,7 +345,7 @@ class AgentDbSync {
         waiter.end(failure('TIMEOUT', `flush: not everybody has it in time${blocked === null ? '' : `: ${blocked}`}`))
       }
       // This one keeps the process alive: somebody waits.
-      const timer = setTimeout(late, Math.max(1, timeoutMs))
+      const timer = setTimeout(late, Math.min(Math.max(1, timeoutMs), LONGEST_MS))
       this.#waiters.add(waiter)
       this.#slices.soon()
     })

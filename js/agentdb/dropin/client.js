@@ -69,11 +69,11 @@ class QUICClient {
   async connect() {
     if (this.#sync !== undefined) return
     if (this.#db === undefined) throw invalid('a QUICClient needs a database: give it db, or give it to a SyncCoordinator with one')
-    const { serverHost, serverPort, authToken, keyring } = this.#config
+    const { serverHost, serverPort, authToken, keyring, timeoutMs } = this.#config
     const host = serverHost.includes(':') && !serverHost.startsWith('[') ? `[${serverHost}]` : serverHost
     const sync = await hold(this.#db, databaseName(this.#config.database, authToken), keyring)
     try {
-      await sync.connect({ address: `${host}:${serverPort}`, identity: this.#identity })
+      await sync.connect({ address: `${host}:${serverPort}`, identity: this.#identity, connectTimeoutMs: timeoutMs })
     } catch (error) {
       await release(this.#db)
       throw error

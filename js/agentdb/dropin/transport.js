@@ -16,8 +16,8 @@ const PIECE = 256 * 1024 - 1
 const LONGEST_MESSAGE = 16 * 1024 * 1024
 /** Messages that may wait for `receive` from one address. Who sends more without being read is cut off. */
 const MOST_WAITING = 4096
-/** As long as a timer can be. It does nothing: it is what keeps the process alive until the transport is closed. */
-const FOREVER_MS = 2 ** 31 - 1
+/** As long as a timer can be. */
+const LONGEST_MS = 2 ** 31 - 1
 
 const CONFIG = checksOf({
   identity: object,
@@ -154,7 +154,8 @@ class QuicTransport {
   #created = 0
   #closed = 0
   #ended = false
-  #timer = setInterval(() => {}, FOREVER_MS)
+  /** It does nothing: it is what keeps the process alive until the transport is closed. */
+  #timer = setInterval(() => {}, LONGEST_MS)
 
   constructor(identity, config) {
     this.#identity = identity
@@ -201,26 +202,26 @@ class QuicTransport {
 
   /** Sends, and waits for the next message on the same stream. */
   async request(address, message) {
-    const key = `${text('address', address)}#${streamOf(object('message', message))}`
-    const answer = this.receive(address, streamOf(message))
+    const stream = streamOf(object('message', message))
+    const key = `${text('address', address)}#${stream}`
+    const answer = this.receive(address, stream)
     const waiter = this.#waiters.get(key)?.at(-1)
+    const ms = this.#config.requestTimeoutMs
     let timer
     const late = new Promise((_, reject) => {
-      timer = setTimeout(() => {
-        const waiters = this.#waiters.get(key)
-        if (waiters?.includes(waiter)) waiters.splice(waiters.indexOf(waiter), 1)
-        reject(failure('TIMEOUT', `${show(address)} has not answered within ${this.#config.requestTimeoutMs} ms`))
-      }, this.#config.requestTimeoutMs)
+      timer = setTimeout(() => reject(failure('TIMEOUT', `${show(address)} has not answered within ${ms} ms`)), Math.min(ms, LONGEST_MS))
     })
+    // Whoever is beaten in the race may reject when nobody listens any more.
+    for (const promise of [answer, late]) promise.catch(() => {})
     try {
-      await this.send(address, message)
-      return await Promise.race([answer, late])
+      return await Promise.race([this.send(address, message).then(() => answer), late])
     } catch (error) {
-      answer.catch(() => {})
+      // What comes now is for the next one that asks.
+      const waiters = this.#waiters.get(key)
+      if (waiters?.includes(waiter)) waiters.splice(waiters.indexOf(waiter), 1)
       throw error
     } finally {
       clearTimeout(timer)
-      late.catch(() => {})
     }
   }
 

@@ -448,12 +448,20 @@ impl Engine {
     }
 
     pub(super) fn waiting(&self) -> (u64, &[String], Option<Origin>) {
-        (self.waiting, &self.parked, self.forked_from)
+        let withheld: u64 = self.replica.withheld().iter().map(|(_, rows)| rows).sum();
+        (self.waiting + withheld, &self.parked, self.forked_from)
     }
 
-    /// What waits: table, for what, how many.
-    pub(super) fn by_reason(&self) -> &[(String, Reason, u64)] {
-        &self.by_reason
+    /// What waits, of others here and of this node for being sent: table, for what, how many.
+    pub(super) fn by_reason(&self) -> Vec<(String, Reason, u64)> {
+        let mut all = self.by_reason.clone();
+        for (table, rows) in self.replica.withheld() {
+            match all.iter_mut().find(|(name, reason, _)| *name == table && *reason == Reason::Embedding) {
+                Some((.., count)) => *count += rows,
+                None => all.push((table, Reason::Embedding, rows)),
+            }
+        }
+        all
     }
 
     /// The keys that some of it is sealed with, and that are not here.

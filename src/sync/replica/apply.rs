@@ -216,8 +216,7 @@ impl Replica {
     }
 
     fn tell_conflict(&mut self, table: TableId, kept_local: bool) {
-        let table =
-            self.table_identified(table).map_or_else(|| table.to_string(), |table| table.name.clone());
+        let table = self.name_of(table);
         self.merging.tell(Event::Conflict { table, kept_local });
     }
 
@@ -300,7 +299,14 @@ impl Replica {
             self.now.clock.saw(component.stamp.hlc);
         }
         let Some(table) = self.table_identified(component.table).cloned() else {
-            return Ok(Some(Wait::because(Reason::Schema, "there is no such table here".to_owned())));
+            self.miss(component);
+            // What does not tell the name of its table belongs to a row that does, and is not worth a word of its own.
+            let named = self.merging.absent.contains_key(&component.table) || component.slot == Slot::Row;
+            return Ok(Some(if named {
+                Wait::because(Reason::Schema, "there is no such table here".to_owned())
+            } else {
+                Wait::on(Reason::Schema)
+            }));
         };
         let Some(body) = body else {
             return self.erase(database, &table, component, stored);

@@ -83,6 +83,14 @@ impl Replica {
         Ok(!database.query(&sql, &[])?.is_empty())
     }
 
+    /// How many rows stay here for their embedding, by table: those that were seen since the database was opened.
+    #[must_use]
+    pub fn withheld(&self) -> Vec<(String, u64)> {
+        let rows_of = |number| self.capturing.parked.iter().filter(|(local, _)| *local == number).count();
+        let counted = self.tables.iter().map(|table| (table.name.clone(), rows_of(table.local) as u64));
+        counted.filter(|(_, rows)| *rows > 0).collect()
+    }
+
     /// The numbers of the replicated tables, for a condition.
     pub(super) fn numbers(&self) -> String {
         self.tables.iter().map(|table| table.local.to_string()).collect::<Vec<_>>().join(", ")
@@ -208,6 +216,7 @@ impl Replica {
     ) -> Result<Option<Gid>, StoreError> {
         let before = self.local_row(database, table.local, rid)?;
         let Some(local) = self.local(database, table, rid)? else {
+            self.capturing.parked.remove(&(table.local, format!("{rid:?}")));
             if let Some(state) = before {
                 self.orphan(database, table, state.gid, rid)?;
                 self.bury(database, state)?;
@@ -218,7 +227,7 @@ impl Replica {
             if self.capturing.parked.insert((table.local, format!("{rid:?}"))) {
                 self.merging.tell(Event::SchemaMismatch {
                     table: table.name.clone(),
-                    detail: format!("the row {rid:?} stays here: {detail}"),
+                    detail: format!("the row {} stays here: {detail}", shown_key(rid)),
                 });
             }
             return Ok(before.map(|state| state.gid));
@@ -546,6 +555,15 @@ impl Replica {
                 .collect::<Vec<_>>()
                 .join(" AND "),
         }
+    }
+}
+
+/// A key for a reader.
+fn shown_key(key: &Value) -> String {
+    match key {
+        Value::Integer(key) => key.to_string(),
+        Value::Text(key) => format!("{key:?}"),
+        other => format!("{other:?}"),
     }
 }
 

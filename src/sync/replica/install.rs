@@ -43,6 +43,7 @@ impl Replica {
             let detail = "it is no longer in the database, or no longer has the columns by which it is known"
                 .to_owned();
             self.merging.tell(Event::SchemaMismatch { table: gone.name.clone(), detail });
+            self.merging.absent.insert(gone.id, gone.name.clone());
         }
         let mut tables = Vec::with_capacity(resolved.len());
         for mut table in resolved {

@@ -172,6 +172,14 @@ impl Replica {
         self.tables.iter().find(|table| table.local == local)
     }
 
+    /// The name of a table, or its id where the name has not been told yet.
+    fn name_of(&self, id: TableId) -> String {
+        match self.table_identified(id) {
+            Some(table) => table.name.clone(),
+            None => self.merging.absent.get(&id).cloned().unwrap_or_else(|| id.to_string()),
+        }
+    }
+
     /// A table by its id.
     fn table_identified(&self, id: TableId) -> Option<&Arc<Table>> {
         self.tables.iter().find(|table| table.id == id)

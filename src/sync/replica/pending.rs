@@ -7,12 +7,14 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::content::table_id;
 use super::event::Event;
 use super::states::{gid_of, hlc_value, version_value};
 use super::{Replica, layout};
 use crate::sync::component::{Component, Slot, Stamp};
 use crate::sync::database::{Database, Rows, Value};
 use crate::sync::identity::{Gid, Origin, TableId};
+use crate::sync::row::Content;
 use crate::sync::store::StoreError;
 
 /// Why a component waits.
@@ -151,6 +153,8 @@ pub(super) struct Merging {
     pub(super) refused: HashSet<(Gid, Slot, Stamp)>,
     /// Keys that are not here.
     pub(super) missing: BTreeSet<String>,
+    /// Names of tables that are not here, or not any more.
+    pub(super) absent: HashMap<TableId, String>,
 }
 
 /// How far a transaction was when a step began.
@@ -223,6 +227,9 @@ impl Merging {
         std::mem::take(&mut self.told)
     }
 }
+
+/// Tables whose names are remembered although they are not here.
+const MOST_ABSENT: usize = 1024;
 
 const COLUMNS: &str = "SELECT gid, owner, hlc, origin, version, tbl, body, reason, waits FROM mqs_pending";
 
@@ -347,9 +354,7 @@ impl Replica {
             self.merging.due = None;
         }
         if let Some(detail) = &wait.detail {
-            let table = self
-                .table_identified(component.table)
-                .map_or_else(|| component.table.to_string(), |table| table.name.clone());
+            let table = self.name_of(component.table);
             self.merging.tell(Event::SchemaMismatch { table, detail: detail.clone() });
         }
         Ok(())
@@ -512,6 +517,41 @@ impl Replica {
         Ok(shown)
     }
 
+    /// The name of a table for which something waits. Of one that is not here, a row that waits tells it.
+    fn name_of_waiting(&self, database: &mut dyn Database, id: TableId) -> Result<String, StoreError> {
+        if self.table_identified(id).is_none() && !self.merging.absent.contains_key(&id) {
+            let rows = self.all_waiting(
+                database,
+                "tbl = ?1 AND owner = ?2 AND body IS NOT NULL LIMIT 1",
+                &[Value::Blob(id.0.to_vec()), Value::Integer(layout::ROW)],
+            )?;
+            let told = rows.first().and_then(|waiting| self.told_by(&waiting.component));
+            if let Some(name) = told {
+                return Ok(name);
+            }
+        }
+        Ok(self.name_of(id))
+    }
+
+    /// The name of its table as a row has it; `None`: it is no row, does not open, or lies.
+    fn told_by(&self, component: &Component) -> Option<String> {
+        if component.slot != Slot::Row {
+            return None;
+        }
+        let content = Content::decode(&self.unsealed(component).ok()??).ok()?;
+        (table_id(self.now.naming.as_ref(), &content.table) == component.table).then_some(content.table)
+    }
+
+    /// Remembers what a table is called that is not here.
+    pub(super) fn miss(&mut self, component: &Component) {
+        if self.merging.absent.len() < MOST_ABSENT
+            && !self.merging.absent.contains_key(&component.table)
+            && let Some(name) = self.told_by(component)
+        {
+            self.merging.absent.insert(component.table, name);
+        }
+    }
+
     /// How many components wait, by table and reason.
     ///
     /// # Errors
@@ -528,8 +568,7 @@ impl Replica {
                     return Err(StoreError::Corrupt("mqs_pending"));
                 };
                 let id = TableId::from_slice(&table).ok_or(StoreError::Corrupt("mqs_pending.tbl"))?;
-                let name =
-                    self.table_identified(id).map_or_else(|| id.to_string(), |table| table.name.clone());
+                let name = self.name_of_waiting(database, id)?;
                 let reason = Reason::from_code(reason).ok_or(StoreError::Corrupt("mqs_pending.reason"))?;
                 Ok((name, reason, count.unsigned_abs()))
             })

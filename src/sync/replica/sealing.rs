@@ -189,9 +189,7 @@ impl Replica {
             self.merging.refused.clear();
         }
         if self.merging.refused.insert(place) {
-            let table = self
-                .table_identified(component.table)
-                .map_or_else(|| component.table.to_string(), |table| table.name.clone());
+            let table = self.name_of(component.table);
             self.merging.tell(Event::Refused { table, gid: component.gid });
         }
     }
