@@ -101,7 +101,7 @@ export interface DtwOptions {
   normalize?: 'none' | 'zscore' | 'minmax'
   /**
    * In the units of the result, >= 0: d is returned when d <= maxDistance (equality included), otherwise Infinity. A
-   * distance so large that it overflows to Infinity is treated as one past `maxDistance`.
+   * distance so large that it overflows is Infinity, past every finite `maxDistance`; it has no path.
    */
   maxDistance?: number
   /**
@@ -321,7 +321,7 @@ export type ElasticMeasure = 'ddtw' | 'wdtw' | 'adtw' | 'erp' | 'edr' | 'msm' | 
 export interface ElasticOptions {
   /** Sakoe-Chiba radius in samples as in `dtw` (for ddtw on the derivatives). Omit: no band. */
   window?: number
-  /** wdtw: steepness of the logistic weight, >= 0. Default 0.05. */
+  /** wdtw: steepness of the logistic weight, >= 0; a weight is never below 2.2e-308, the least normal number. Default 0.05. */
   g?: number
   /** adtw: added to every step that is not diagonal, >= 0. Default 1. */
   penalty?: number
@@ -383,12 +383,12 @@ export interface SubsequenceMatch {
 export function subsequenceSearch(query: Series, series: Series, options?: DtwOptions & Progress & { k?: number; exclusion?: number }): Promise<SubsequenceMatch[]>
 
 /**
- * What is running: the version of this package, the instruction set of the kernels (`scalar`, `sse2`, `avx2`, `neon`,
+ * What is running: the version of this package, the instruction set of the kernels (`scalar`, `sse2`, `avx2`, `avx512`, `neon`,
  * `portable`) and the threads that batches and matrices use.
  *
- * @example version() // { package: '0.1.0', kernel: 'avx2', threads: 8 }
+ * @example version() // { package: '0.1.0', kernel: 'avx512', threads: 8 }
  */
-export function version(): { package: string; kernel: 'scalar' | 'sse2' | 'avx2' | 'neon' | 'portable' | (string & {}); threads: number }
+export function version(): { package: string; kernel: 'scalar' | 'sse2' | 'avx2' | 'avx512' | 'neon' | 'portable' | (string & {}); threads: number }
 
 // ---------------------------------------------------------------------------------- pattern search
 /** A labelled window of a series. */
@@ -1490,7 +1490,7 @@ export interface SyncStatus {
   database: string
   /** `behind`: changes that are here and not yet committed there; `missing`: the other way round; `lagMs`: how old the newest was when it came. */
   peers: { id: string; connected: boolean; behind: number; missing: number; lastAppliedAt: number; lagMs: number }[]
-  /** What came and waits: for a row it refers to, a key, a column. */
+  /** What came and waits, for a row it refers to, a key, a column; and what stays here for its embedding. */
   pending: number
   sentRows: number
   appliedRows: number
@@ -1498,6 +1498,7 @@ export interface SyncStatus {
   /** Of messages. */
   bytesIn: number
   bytesOut: number
+  /** Tables that rows came for and that are not here: their ids of 16 hexadecimal digits while nothing has told the name. */
   parkedTables: string[]
   /** What `pending` is made of. `reason`: 'parent', 'key', 'schema', 'constraint', 'embedding', 'future', 'malformed', 'orphan' or 'reference'. */
   waiting: { table: string; reason: string; rows: number }[]

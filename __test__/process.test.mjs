@@ -218,7 +218,7 @@ test('an aborted job gives its memory back', async () => {
 test('version tells what runs', () => {
   const { package: release, kernel, threads, ...rest } = version()
   assert.match(release, /^\d+\.\d+\.\d+/)
-  assert.match(kernel, /^(scalar|sse2|avx2|neon|portable)$/)
+  assert.match(kernel, /^(scalar|sse2|avx2|avx512|neon|portable)$/)
   assert.ok(Number.isInteger(threads) && threads >= 1)
   assert.deepEqual(rest, {})
 })

@@ -8,7 +8,7 @@ use napi::bindgen_prelude::PromiseRaw;
 use napi::{Env, Error};
 use napi_derive::napi;
 
-/// The instruction set in use: `scalar`, `sse2`, `avx2`, `neon` or `portable`.
+/// The instruction set in use: `scalar`, `sse2`, `avx2`, `avx512`, `neon` or `portable`.
 #[napi(catch_unwind)]
 pub fn kernel() -> String {
     Level::best().name().to_owned()
