@@ -506,9 +506,10 @@ impl Replica {
                 }
                 let (vector, key) = (quoted(&place.vector), quoted(&place.key));
                 let model = place.model.as_ref().map_or_else(|| "NULL".to_owned(), |model| quoted(model));
+                // What is no vector has no say; of lengths that are equally frequent, the one that was there first is right.
                 let sql = format!(
-                    "SELECT size, count(*) FROM (SELECT length({vector}) AS size FROM {} WHERE {model} IS ?1 ORDER BY {key} DESC LIMIT 64)
-                     GROUP BY size ORDER BY 2 DESC, 1 LIMIT 1",
+                    "SELECT size, count(*), min(k) FROM (SELECT length({vector}) AS size, {key} AS k FROM {} WHERE {model} IS ?1 ORDER BY {key} DESC LIMIT 64)
+                     WHERE size > 0 AND size % 4 = 0 GROUP BY size ORDER BY 2 DESC, 3 LIMIT 1",
                     stored(&place.name)
                 );
                 let usual = match database
@@ -516,7 +517,7 @@ impl Replica {
                     .first()
                     .map(Vec::as_slice)
                 {
-                    Some([Value::Integer(size), _]) => usize::try_from(*size).unwrap_or(length),
+                    Some([Value::Integer(size), ..]) => usize::try_from(*size).unwrap_or(length),
                     _ => length,
                 };
                 self.capturing.lengths.push((table.local, embedding.model.clone(), usual));
