@@ -13,14 +13,17 @@ use midstreamer::protocol::session::{
 };
 use midstreamer::protocol::value::{MAX_DEPTH, Node, Value};
 use midstreamer::search::library::file;
+use midstreamer::security::audit::{Shelf, VerifyOptions, verify_directory};
 use midstreamer::security::keyring::{Keyring, Kind, header};
 use midstreamer::security::{
-    AuthorityOptions, CertificateAuthority, Grants, Identity, JoinToken, PeerName, Role, SignRequest, peer_of,
+    AuthorityOptions, CertificateAuthority, Grants, Identity, JoinToken, PeerName, Role, SignRequest,
+    TokenId, peer_of,
 };
 use midstreamer::store;
 use midstreamer::sync::wire::{Assembler, Message, PACKET_BYTES, pack};
 use std::cell::RefCell;
 use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -39,13 +42,16 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("greetings", greetings),
     ("identities", identities),
     ("libraries", libraries),
+    ("logs", logs),
     ("messages", messages),
     ("names", names),
     ("records", records),
     ("registers", registers),
     ("requests", requests),
     ("rings", rings),
+    ("streams", streams),
     ("sync_messages", sync_messages),
+    ("token_registers", token_registers),
     ("tokens", tokens),
     ("values", values),
     ("welcomes", welcomes),
@@ -428,6 +434,28 @@ fn envelopes(data: &[u8]) {
     });
 }
 
+/// A file sealed in chunks, under the id of the key at hand: it opens nowhere, and is not read as longer than it is.
+fn streams(data: &[u8]) {
+    KEYRING.with(|(keyring, _)| {
+        let mut bytes = data.to_vec();
+        let key = keyring.current().expect("a keyring has a current key").to_string();
+        if let Some(id) = bytes.get_mut(STREAM_KEY) {
+            for (at, byte) in id.iter_mut().enumerate() {
+                *byte = u8::from_str_radix(&key[2 * at..2 * at + 2], 16).expect("ids are hexadecimal");
+            }
+        }
+        let Ok(reader) = keyring.stream_reader(&bytes[..], bytes.len() as u64, "fuzz") else { return };
+        let mut reader = reader.expect("bytes in memory can be read");
+        assert!(reader.plain_bytes() < bytes.len() as u64);
+        let mut out = Vec::new();
+        assert!(reader.read_to_end(&mut out).is_err() && out.is_empty());
+        assert!(!reader.is_authentic().expect("bytes in memory can be read"));
+    });
+}
+
+/// Where the id of the key stands in a sealed stream.
+const STREAM_KEY: std::ops::Range<usize> = 16..24;
+
 /// Exported keys: none opens with a passphrase that it was not exported under.
 fn exports(data: &[u8]) {
     KEYRING.with(|(keyring, _)| assert!(keyring.install(data, b"fuzz").is_err()));
@@ -479,6 +507,72 @@ fn sync_messages(data: &[u8]) {
 /// The file of an authority.
 fn authorities(data: &[u8]) {
     open_with("authority.json", data);
+}
+
+/// An audit log in memory: a segment and, after a zero byte, what stands beside it.
+struct Log<'a> {
+    segment: &'a [u8],
+    checkpoint: Option<&'a [u8]>,
+}
+
+impl Shelf for Log<'_> {
+    fn name(&self) -> String {
+        "fuzzed".to_owned()
+    }
+
+    fn names(&self) -> io::Result<Vec<String>> {
+        let beside = self.checkpoint.map(|_| CHECKPOINT.to_owned());
+        Ok([SEGMENT.to_owned()].into_iter().chain(beside).collect())
+    }
+
+    fn reader(&self, name: &str) -> io::Result<Option<Box<dyn Read + '_>>> {
+        Ok(match name {
+            SEGMENT => Some(Box::new(self.segment)),
+            CHECKPOINT => self.checkpoint.map(|bytes| Box::new(bytes) as Box<dyn Read>),
+            _ => None,
+        })
+    }
+
+    fn may_grow(&self) -> bool {
+        false
+    }
+}
+
+const SEGMENT: &str = "audit-0000000000000001.jsonl";
+const CHECKPOINT: &str = "checkpoint.json";
+
+/// An audit log: what does not hold is found, and a log that nobody signed is not taken for one that was.
+fn logs(data: &[u8]) {
+    let mut parts = data.splitn(2, |byte| *byte == 0);
+    let log = Log { segment: parts.next().unwrap_or_default(), checkpoint: parts.next() };
+    let lines = log.segment.iter().filter(|byte| **byte == b'\n').count() as u64;
+    for public_key in [None, Some(LOG_KEY)] {
+        let found = verify_directory(&log, &VerifyOptions { public_key, anchor: None });
+        let found = found.expect("a log in memory can be read");
+        assert!(found.entries <= lines + 1 && found.unsigned_tail <= found.entries);
+        assert!(!found.ok || found.broken_at.is_none() && !found.truncated);
+        assert!(public_key.is_none() || found.unsigned_tail == found.entries);
+    }
+}
+
+/// Of nobody: the base point of the curve, whose private key is unknown as far as this program is concerned.
+const LOG_KEY: &str = "-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEAWGZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmY=
+-----END PUBLIC KEY-----
+";
+
+/// The register of join tokens.
+fn token_registers(data: &[u8]) {
+    DIRECTORY.with(|directory| {
+        let mut directory = directory.borrow_mut();
+        let directory = directory.get_or_insert_with(Scratch::new);
+        let path = directory.file("tokens.json");
+        write_private(&path, data);
+        let authority = CertificateAuthority::open(&directory.0, &AuthorityOptions::default());
+        let authority = authority.expect("the register of tokens is read when one is asked for");
+        drop(authority.withdraw_token(TokenId::from_bytes([7; 8])));
+        fs::remove_file(&path).expect("it was written above");
+    });
 }
 
 /// The register of an authority.

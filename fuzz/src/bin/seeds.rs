@@ -9,10 +9,14 @@ use midstreamer::protocol::frame::encode_message;
 use midstreamer::protocol::messages::*;
 use midstreamer::protocol::session::{Dialing, Registration, VERSIONS};
 use midstreamer::search::library::file::{self, Saved};
+use midstreamer::security::audit::{AuditLog, AuditOptions};
 use midstreamer::security::keyring::{Keyring, Kind};
-use midstreamer::security::{AuthorityOptions, CertificateAuthority, Grants, IssueRequest, KeyRequest, Role};
+use midstreamer::security::{
+    AuthorityOptions, CertificateAuthority, Grants, IssueRequest, KeyRequest, Role, TokenRequest,
+};
 use std::error::Error;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 struct Seeds(PathBuf);
@@ -115,6 +119,20 @@ fn identities(seeds: &Seeds, scratch: &Path) -> Result<(), Box<dyn Error>> {
     for (name, kind) in [("bytes", Kind::Bytes), ("series", Kind::Series)] {
         seeds.write("envelopes", name, &keyring.seal(kind, &[0; 16], "fuzz")?)?;
     }
+    let mut stream = Vec::new();
+    let mut writer = keyring.stream_sealer("fuzz")?.writer(&mut stream)?;
+    writer.write_all(&[7; 100])?;
+    writer.finish()?;
+    seeds.write("streams", "one_chunk", &stream)?;
+    let log = scratch.join("audit");
+    AuditLog::open(&log, AuditOptions::default())?.close()?;
+    let (segment, checkpoint) =
+        (fs::read(log.join("audit-0000000000000001.jsonl"))?, fs::read(log.join("checkpoint.json"))?);
+    seeds.write("logs", "opened", &[&segment[..], &[0], &checkpoint].concat())?;
+    let grants = Grants::default();
+    let token = TokenRequest { address: "127.0.0.1:4433", ttl_ms: 60_000, uses: 2, grants: &grants };
+    authority.create_token(&token)?;
+    seeds.write("token_registers", "one", &fs::read(scratch.join("tokens.json"))?)?;
     let mut out = BytesMut::new();
     enrolment::grant("-----BEGIN CERTIFICATE-----", "-----BEGIN CERTIFICATE-----", &mut out)?;
     seeds.write("enrolments", "granted", &out)?;
