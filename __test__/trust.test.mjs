@@ -32,6 +32,36 @@ async function connect(t, c, identity, options = {}) {
 
 const echo = { echo: (x) => x }
 
+test('the tasks of an agent that is revoked go to others at once, and what it was is told', async (t) => {
+  // Far longer than the test may take: nothing here waits for it.
+  const c = await start(t, { agentTimeoutMs: 600_000 })
+  const left = []
+  c.on('agentLeft', (agent) => left.push(agent))
+  const stuck = await connect(t, c, await c.developmentIdentity('stuck'), { handlers: { ...echo, work: () => new Promise(() => {}) } })
+  for (let i = 0; i < 3; i++) await c.submit({ kind: 'echo', payload: i })
+  const result = c.submit({ kind: 'work' })
+  await until(() => c.agents()[0].running === 1)
+  await connect(t, c, await c.developmentIdentity('other'), { handlers: { work: () => 'done' } })
+  await c.revoke('stuck')
+  assert.deepEqual([(await result).value, (await result).agentId, (await result).attempts], ['done', 'other', 2])
+  await until(() => left.length === 1)
+  assert.deepEqual([left[0].id, left[0].completed], ['stuck', 3])
+  await stuck.close()
+  const brief = await connect(t, c, await c.developmentIdentity('brief'), { handlers: { brief: () => 1 } })
+  await c.submit({ kind: 'brief' })
+  await brief.close()
+  await until(() => left.length === 2)
+  assert.deepEqual([left[1].id, left[1].completed], ['brief', 1])
+})
+
+test('who is no coordinator cannot start one', async (t) => {
+  const { authority } = await place(t)
+  for (const role of ['peer', 'agent']) {
+    const identity = await authority.issue({ id: 'node', role })
+    await rejects(() => Coordinator.start({ identity }), 'INVALID_ARGUMENT', role === 'peer' ? 'not a coordinator' : 'identity')
+  }
+})
+
 // Side by side: most of them wait for a certificate to end.
 describe('trust', { concurrency: true }, () => {
   test('an authority and nothing else: the coordinator has an identity, and agents do what they were granted', async (t) => {

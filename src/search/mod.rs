@@ -20,14 +20,11 @@ mod symbols;
 mod tiles;
 mod timeframes;
 
-#[cfg(feature = "node")]
-pub(crate) use barycenter::check_longest;
 pub use barycenter::{Barycenter, BarycenterOptions, barycenter};
 pub use batch::dtw_batch;
 pub use candidates::Candidates;
 pub use elastic::elastic_batch;
 pub use job::{Job, blocking, spawn, spawn_pair, spawn_waiting, threads};
-pub(crate) use matrix::check_longest_pair;
 pub use matrix::{CorrelationMethod, correlation_matrix, dtw_matrix, lag_matrix};
 pub use medoids::{Medoids, medoids};
 pub use nearest::{Neighbor, dtw_nearest};
@@ -35,7 +32,8 @@ pub use subsequence::{SubsequenceMatch, subsequence_search};
 pub use symbols::{LcsRatio, lcs_matrix};
 pub use tiles::{dtw_tile, lcs_tile};
 pub use timeframes::align_neighbors;
-pub(crate) use timeframes::check_neighbors;
+#[cfg(feature = "node")]
+pub(crate) use {barycenter::check_longest, matrix::check_longest_pair, timeframes::check_neighbors};
 
 use crate::kernels::KernelError;
 

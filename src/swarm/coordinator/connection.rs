@@ -248,6 +248,8 @@ fn join(
                 memory_bytes: 0,
                 retired: false,
                 revoked: None,
+                expelled: false,
+                last: None,
             },
         );
         hub.note_kinds(generation, &greeting.kinds, shared.audit.as_ref());
@@ -316,8 +318,8 @@ impl Welcomed {
                 }
                 other => other.to_string(),
             };
-            hub.disconnected(self.generation, &reason, shared.audit.as_ref());
-            hub.ledger.leave(&self.id, self.generation, Departure::Disconnected, now);
+            let departure = hub.disconnected(self.generation, &reason, shared.audit.as_ref());
+            hub.ledger.leave(&self.id, self.generation, departure, now);
         });
     }
 }
@@ -388,6 +390,7 @@ fn control_frame(
             tracing::debug!(agent = %agent, code = goodbye.code, "goodbye");
             shared.turn(|hub, now| {
                 // The answer is the last thing that this session hears: what else was on its way is void.
+                hub.remember(generation);
                 hub.ledger.leave(agent, generation, Departure::Goodbye, now);
                 hub.send(generation, FrameKind::GoodbyeAck, 0, &GoodbyeAck {}, &Bytes::new());
                 hub.retire(generation);

@@ -15,7 +15,7 @@ use super::types::{AgentInfo, CoordinatorEvent, TaskNotice, TaskResult, WaiterId
 use crate::protocol::messages::{
     self, Adapt, Assign, Cancel, Code, FrameKind, Goodbye, Heartbeat, HeartbeatAck, Lane, Publish, ResultAck,
 };
-use crate::protocol::tasks::{CancelReason, Change, Effect, Ledger, Outcome};
+use crate::protocol::tasks::{CancelReason, Change, Departure, Effect, Ledger, Outcome};
 use crate::protocol::{AgentId, Fence, Generation, Millis, TaskId};
 use crate::security::Refusal;
 use crate::security::audit::Audit;
@@ -79,6 +79,10 @@ pub(super) struct Session {
     pub(super) retired: bool,
     /// It was dropped for good, and why.
     pub(super) revoked: Option<String>,
+    /// Its agent is not to come back, so its tasks do not wait for that.
+    pub(super) expelled: bool,
+    /// What it was when it said goodbye: the ledger forgets it then.
+    pub(super) last: Option<AgentInfo>,
 }
 
 struct Waiter {
@@ -357,6 +361,7 @@ impl Hub {
         let why = refusal.to_string();
         session.out.connection().close(VarInt::from_u32(Code::Unauthenticated as u32), why.as_bytes());
         session.revoked.get_or_insert(why);
+        session.expelled |= refusal == Refusal::Revoked;
     }
 
     /// Ends every session of an agent that is not welcome any more.
@@ -364,6 +369,7 @@ impl Hub {
         for session in self.sessions.values_mut().filter(|session| &*session.agent == agent) {
             session.revoked =
                 Some(if why.is_empty() { "revoked".to_owned() } else { format!("revoked: {why}") });
+            session.expelled = true;
             let code = VarInt::from_u32(Code::Unauthenticated as u32);
             session.out.connection().close(code, b"the certificate was revoked");
         }
@@ -523,11 +529,25 @@ impl Hub {
         sent
     }
 
-    /// A session's connection has ended.
-    pub(super) fn disconnected(&mut self, generation: Generation, reason: &str, audit: &dyn Audit) {
-        let Some(session) = self.sessions.get(&generation) else { return };
-        let info = self.info(generation, session);
-        let Some(session) = self.sessions.remove(&generation) else { return };
+    /// Before the ledger forgets a session: what is told of it when its connection has ended.
+    pub(super) fn remember(&mut self, generation: Generation) {
+        let last = self.sessions.get(&generation).map(|session| self.info(generation, session));
+        if let Some(session) = self.sessions.get_mut(&generation) {
+            session.last = last;
+        }
+    }
+
+    /// A session's connection has ended. Says what that means for its tasks.
+    pub(super) fn disconnected(
+        &mut self,
+        generation: Generation,
+        reason: &str,
+        audit: &dyn Audit,
+    ) -> Departure {
+        let Some(session) = self.sessions.get(&generation) else { return Departure::Disconnected };
+        let info = session.last.clone().unwrap_or_else(|| self.info(generation, session));
+        let Some(session) = self.sessions.remove(&generation) else { return Departure::Disconnected };
+        let departure = if session.expelled { Departure::Expelled } else { Departure::Disconnected };
         for topic in &session.topics {
             self.drop_subscriber(generation, topic);
         }
@@ -538,6 +558,7 @@ impl Hub {
         audit.note(audited::disconnected(session.credentials.peer(), &reason));
         tracing::info!(agent = %session.agent, reason, "agent left");
         self.events.push(CoordinatorEvent::AgentLeft { agent: info, reason });
+        departure
     }
 
     pub(super) fn info(&self, generation: Generation, session: &Session) -> AgentInfo {

@@ -90,7 +90,11 @@ fn open(mut config: CoordinatorConfig, listener: Listener) -> Result<Coordinator
     };
     let given = config.identity.is_some();
     let (identity, development) = match (config.identity.take(), &trust) {
-        (Some(identity), _) => (identity, None),
+        (Some(identity), _) if identity.peer().name.role() == Role::Coordinator => (identity, None),
+        (Some(identity), _) => {
+            let message = format!("identity is {}, not a coordinator", identity.peer().name);
+            return Err(SwarmError::new(SwarmCode::InvalidArgument, message));
+        }
         (None, Some(trust)) => {
             let identity = trust::own::issue(trust.authority())?;
             trust.refresh(|_| ())?;

@@ -224,6 +224,7 @@ impl Ledger {
             Departure::ReplacedAcknowledged => {
                 self.expire(at, it, End::Lost("another process logged in as this agent"));
             }
+            Departure::Expelled => self.expire(at, |_| true, End::Lost("the agent was revoked")),
         }
         self.reap(at);
     }

@@ -110,6 +110,8 @@ pub enum Departure {
     ReplacedAcknowledged,
     /// The connection is gone; the agent may be there still.
     Disconnected,
+    /// The agent was thrown out and is not let in again: whatever it still runs, its tasks need not wait for it.
+    Expelled,
 }
 
 /// Why an agent should stop an execution.

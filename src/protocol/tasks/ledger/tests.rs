@@ -389,6 +389,23 @@ fn a_silent_agent_is_lost_and_a_goodbye_costs_no_attempt() {
 }
 
 #[test]
+fn the_tasks_of_an_agent_that_was_expelled_go_on_at_once() {
+    for lost_before in [false, true] {
+        let mut ledger = ledger();
+        let generation = join(&mut ledger, "a", 1, 0);
+        let task = enqueue(&mut ledger, spec("work"), 0);
+        drained(&mut ledger);
+        if lost_before {
+            ledger.leave("a", generation, Departure::Disconnected, 1);
+            assert_eq!(ledger.counts().queued, 0, "it may come back");
+        }
+        ledger.leave("a", generation, Departure::Expelled, 2);
+        assert_eq!(ledger.task(task).unwrap().attempts, 1);
+        assert_eq!((ledger.counts().queued, ledger.counts().agents, ledger.agents().count()), (1, 0, 0));
+    }
+}
+
+#[test]
 fn a_ledger_that_was_stopped_loses_nobody() {
     let mut ledger = ledger();
     let generation = join(&mut ledger, "a", 1, 0);
