@@ -568,9 +568,10 @@ fn token_registers(data: &[u8]) {
         let directory = directory.get_or_insert_with(Scratch::new);
         let path = directory.file("tokens.json");
         write_private(&path, data);
-        let authority = CertificateAuthority::open(&directory.0, &AuthorityOptions::default());
-        let authority = authority.expect("the register of tokens is read when one is asked for");
-        drop(authority.withdraw_token(TokenId::from_bytes([7; 8])));
+        if let Ok(authority) = CertificateAuthority::open(&directory.0, &AuthorityOptions::default()) {
+            let known = authority.withdraw_token(TokenId::from_bytes([7; 8]));
+            known.expect("what was opened is readable");
+        }
         fs::remove_file(&path).expect("it was written above");
     });
 }

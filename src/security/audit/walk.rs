@@ -189,14 +189,14 @@ impl<'a> Walk<'a> {
         if prev != before.head {
             return Err(Broken(line.seq));
         }
-        let log = if line.action == Action::Checkpoint.as_str() {
+        let signs = line.action == Action::Checkpoint.as_str();
+        let log = if signs {
             let checkpoint = Checkpoint::of_line(&line).ok_or(Broken(line.seq))?;
             let holds =
                 checkpoint.anchor() == Some(before) && self.key.is_none_or(|key| key.verifies(&checkpoint));
             if !holds {
                 return Err(Broken(line.seq));
             }
-            self.signed = line.seq;
             Some(line.object)
         } else {
             self.missing |= tells_of_missing(&line);
@@ -208,6 +208,10 @@ impl<'a> Walk<'a> {
             return Err(Broken(line.seq));
         }
         (self.place, self.entries) = (Some(place), self.entries + 1);
+        // Now that it is in the chain: a checkpoint of another log signs nothing.
+        if signs {
+            self.signed = place.seq;
+        }
         self.look(place);
         Ok(())
     }

@@ -176,8 +176,9 @@ fn an_anchor_is_met_or_the_log_was_cut() {
     assert_eq!((beyond.ok, beyond.truncated, beyond.broken_at), (false, true, None));
 }
 
-/// Writes all lines from `from` on anew, each with the hash that fits: what can be done without the private key.
-fn rewrite(log: &Log, from: usize) -> Vec<(String, Vec<u8>)> {
+/// Writes all lines from `from` on anew, which is changed, each with the hash that fits: what can be done without the
+/// private key.
+fn rewrite(log: &Log, from: usize, change: impl Fn(&str) -> String) -> Vec<(String, Vec<u8>)> {
     let sha = |bytes: &[u8]| -> String {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
         digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
@@ -187,7 +188,7 @@ fn rewrite(log: &Log, from: usize) -> Vec<(String, Vec<u8>)> {
     for (index, (_, line)) in lines.iter_mut().enumerate() {
         let mut text = String::from_utf8(line.clone()).unwrap();
         if index == from {
-            text = text.replace("\"at\":", "\"at\":1");
+            text = change(&text);
         }
         if index > from {
             let at = text.find("\"prev\":\"").unwrap() + 8;
@@ -212,7 +213,7 @@ fn a_log_that_was_written_anew_fails_at_its_first_checkpoint() {
         .filter(|&index| String::from_utf8_lossy(&log.lines[index].1).contains("\"checkpoint\""))
         .collect();
     for from in 0..log.lines.len() {
-        let lines = rewrite(&log, from);
+        let lines = rewrite(&log, from, |text| text.replace("\"at\":", "\"at\":1"));
         assert_ne!(lines[from], log.lines[from]);
         let next = *checkpoints.iter().find(|&&index| index >= from).unwrap();
         assert_eq!(log.with(&lines).broken_at, Some(next as u64 + 1), "from {from}");
@@ -224,6 +225,31 @@ fn a_log_that_was_written_anew_fails_at_its_first_checkpoint() {
         }
         let found = verified(&disk.place(), None);
         assert_eq!((found.ok, found.truncated, found.broken_at), (false, true, Some(log.head.seq)));
+    }
+}
+
+#[test]
+fn a_checkpoint_of_another_log_signs_nothing() {
+    let log = log_of(small(), 9);
+    let object = |line: &[u8]| {
+        let text = String::from_utf8(line.to_vec()).unwrap();
+        let at = text.find("\"object\":\"").unwrap() + 10;
+        text[at..at + 64].to_owned()
+    };
+    // The first line names the log.
+    let (name, other) = (object(&log.lines[0].1), "0".repeat(64));
+    for (index, (_, line)) in log.lines.iter().enumerate() {
+        if String::from_utf8_lossy(line).contains("\"checkpoint\"") {
+            let lines = rewrite(&log, index, |text| text.replace(&name, &other));
+            let disk = log.disk.copy();
+            for file in log.disk.files().into_keys().filter(|file| file.starts_with("audit-")) {
+                let of_file = lines.iter().filter(|(name, _)| *name == file);
+                disk.put(&file, of_file.flat_map(|(_, line)| line.clone()).collect());
+            }
+            let found = verified(&disk.place(), None);
+            assert_eq!((found.broken_at, found.entries), (Some(index as u64 + 1), index as u64));
+            assert!(found.unsigned_tail <= found.entries, "{found:?}");
+        }
     }
 }
 
