@@ -316,7 +316,7 @@ export declare enum ElasticKind {
   SoftDtw = 7,
 }
 
-/** The instruction set in use: `scalar`, `sse2`, `avx2`, `neon` or `portable`. */
+/** The instruction set in use: `scalar`, `sse2`, `avx2`, `avx512`, `neon` or `portable`. */
 export declare function kernel(): string
 
 export declare function lcs(a: Uint32Array, b: Uint32Array, job?: Job | undefined | null): Promise<number>
