@@ -194,7 +194,7 @@ export function run(command, args, { cwd = root, env = {}, cleanEnv = false, qui
 export const tool = (...path) => join(root, 'node_modules', ...path)
 
 /** Whether the module with this `import.meta.url` is the one that node was started with. */
-export const isMain = (url) => realpathSync(process.argv[1]) === fileURLToPath(url)
+export const isMain = (url) => process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(url)
 
 /** Runs a driver: prints a Stop as one message, everything else with its stack, and sets the exit code. */
 export async function main(work) {

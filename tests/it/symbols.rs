@@ -348,20 +348,26 @@ fn lcss_stops_midway() {
 
 #[test]
 fn lcss_in_a_narrow_window_is_linear() {
-    // A pass over all rows for each strip would be 4000 times a million steps, and that three times.
     let n = 1_000_000;
     let a: Vec<f64> = noise(n, 1).into_iter().map(f64::from).collect();
-    let (b, c) = (a[3..].to_vec(), a[11..].to_vec());
     let series = |values| Series::new("x", values, 1).unwrap();
     for level in Level::available() {
-        let began = Instant::now();
-        let length =
-            |y| lcss::length(level, series(&a), series(y), 0.25, Some(10), Interrupt::NEVER).unwrap();
+        let length = |rows, shift| {
+            let (a, b) = (series(&a[..rows]), series(&a[shift..rows]));
+            lcss::length(level, a, b, 0.25, Some(10), Interrupt::NEVER).unwrap()
+        };
         // Shifted by less than the window, everything matches; by more, not everything.
-        assert_eq!(length(&b), n - 3);
-        let beyond = length(&c);
+        assert_eq!(length(n, 3), n - 3);
+        let beyond = length(n, 11);
         assert!(n / 2 < beyond && beyond < n - 11, "{}: {beyond}", level.name());
-        assert!(began.elapsed() < Duration::from_secs(5), "{}: {:?}", level.name(), began.elapsed());
+        // A pass over all rows for each strip would take 16 times as long for 4 times the rows. A machine that is slow is so
+        // for both; one that was busy with something else meanwhile is asked again.
+        let time = |rows| {
+            let began = Instant::now();
+            length(rows, 3);
+            began.elapsed()
+        };
+        assert!((0..5).any(|_| time(n) < 9 * time(n / 4)), "{}", level.name());
     }
 }
 
