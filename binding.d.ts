@@ -34,6 +34,8 @@ export declare class LibraryWriter {
   append(ids: Array<string>, meta: Array<string | undefined | null>): void
   /** Writes the file, sealed when there is a keyring. Once. */
   write(path: string, keyring: NativeKeyring | undefined | null, context: string): Promise<void>
+  /** The bytes of the file, without a file. Once. */
+  bytes(): Promise<Uint8Array>
 }
 
 export declare class NativeAgent {
@@ -283,6 +285,9 @@ export interface CommonPositions {
   positionsA: Uint32Array
   positionsB: Uint32Array
 }
+
+/** The same for the bytes of a file that is not sealed. */
+export declare function decodeLibrary(bytes: Uint8Array): Promise<LibraryReader>
 
 export declare function dtw(a: Float64Array, b: Float64Array, metric: number, window: number, normalize: number, maxDistance: number, channels: number, job?: Job | undefined | null): Promise<number>
 

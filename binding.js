@@ -849,6 +849,7 @@ module.exports.NativeSync = nativeBinding.NativeSync
 module.exports.NativeTransport = nativeBinding.NativeTransport
 module.exports.alignTimeframes = nativeBinding.alignTimeframes
 module.exports.barycenter = nativeBinding.barycenter
+module.exports.decodeLibrary = nativeBinding.decodeLibrary
 module.exports.dtw = nativeBinding.dtw
 module.exports.dtwAlign = nativeBinding.dtwAlign
 module.exports.dtwAlignLeftFirstSync = nativeBinding.dtwAlignLeftFirstSync

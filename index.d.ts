@@ -384,11 +384,11 @@ export function subsequenceSearch(query: Series, series: Series, options?: DtwOp
 
 /**
  * What is running: the version of this package, the instruction set of the kernels (`scalar`, `sse2`, `avx2`, `avx512`, `neon`,
- * `portable`) and the threads that batches and matrices use.
+ * `simd128` in WebAssembly, `portable`) and the threads that batches and matrices use.
  *
  * @example version() // { package: '0.1.0', kernel: 'avx512', threads: 8 }
  */
-export function version(): { package: string; kernel: 'scalar' | 'sse2' | 'avx2' | 'avx512' | 'neon' | 'portable' | (string & {}); threads: number }
+export function version(): { package: string; kernel: 'scalar' | 'sse2' | 'avx2' | 'avx512' | 'neon' | 'simd128' | 'portable' | (string & {}); threads: number }
 
 // ---------------------------------------------------------------------------------- pattern search
 /** A labelled window of a series. */
@@ -527,6 +527,24 @@ export class PatternLibrary {
    * keyring, a keyring and not sealed, a key that it does not have, another context, or a file that was changed or cut off
    */
   static load(path: string, options?: { keyring?: Keyring; context?: string }): Promise<PatternLibrary>
+
+  /**
+   * The library as it is now, as the bytes that `save` writes to a file without a keyring: for a database, a message to a worker,
+   * or a browser, which has the same library in WebAssembly.
+   *
+   * @throws (rejects) MidstreamerError TOO_LARGE (no memory, or an id or meta beyond what the format holds)
+   * @example await store.put('patterns', await library.toBytes())
+   */
+  toBytes(): Promise<Uint8Array>
+
+  /**
+   * The library of such bytes, or of those of a file that was saved without a keyring.
+   *
+   * @param bytes may be changed once the promise is there
+   * @throws (rejects) MidstreamerError CORRUPT (not an intact library), SCHEMA (written by a later version), TOO_LARGE (no memory),
+   * DECRYPT (sealed: that is for `load`), INVALID_ARGUMENT
+   */
+  static fromBytes(bytes: Uint8Array): Promise<PatternLibrary>
 
   /**
    * What the search that finished last skipped and why, to explain its speed; null before the first. Searches of a

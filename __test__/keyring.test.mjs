@@ -332,6 +332,7 @@ test('a library is sealed as a whole, with its ids and its meta', async (t) => {
   assert.deepEqual(await loaded.search(values(3), { k: 5 }), await library.search(values(3), { k: 5 }))
 
   await rejects(() => PatternLibrary.load(path), 'DECRYPT', 'sealed')
+  await rejects(() => PatternLibrary.fromBytes(file), 'DECRYPT', 'sealed')
   const other = await Keyring.open(join(folder, 'other'))
   await rejects(() => PatternLibrary.load(path, { keyring: other }), 'DECRYPT', ring.currentKeyId)
   const plain = join(folder, 'plain')

@@ -530,6 +530,50 @@ test('a pattern may have fields of its own, whatever they are called', () => {
   assert.equal(library.size, 2)
 })
 
+test('bytes hold what a file holds, and are checked as a file is', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'library-'))
+  t.after(() => rm(folder, { recursive: true }))
+  const file = join(folder, 'patterns')
+  const library = libraryOf({ id: 'a', values: [1, 2, 3], meta: { endsAt: 5, list: [null, '\u00e9'] } }, { id: 'b', values: [4, 5, 6] })
+  await library.save(file)
+  assert.deepEqual(Buffer.from(await library.toBytes()), await readFile(file))
+  const loaded = await PatternLibrary.fromBytes(await readFile(file))
+  assert.deepEqual([loaded.get('a'), loaded.get('b'), loaded.size], [library.get('a'), library.get('b'), 2])
+})
+
+test('toBytes and fromBytes: every library comes back, nothing else is taken', async () => {
+  const random = generator(13)
+  for (let round = 0; round < 8; round++) {
+    const shape = randomShape(random)
+    const row = shape.length * (shape.channels ?? 1)
+    const library = new PatternLibrary(shape)
+    for (let i = 0; i < pick(random, [0, 1, 700]); i++) library.add({ id: `p${i}`, values: series(random, row), ...(i % 3 && { meta: { endsAt: i % 9, i } }) })
+    const bytes = await library.toBytes()
+    assert.ok(bytes instanceof Uint8Array)
+    const loaded = await PatternLibrary.fromBytes(bytes)
+    for (const asOf of [undefined, 4]) {
+      const [query, options] = [series(random, row), { k: 1000, asOf }]
+      assert.deepEqual(loaded.searchSync(query, options), library.searchSync(query, options))
+    }
+    assert.deepEqual(await loaded.toBytes(), bytes)
+  }
+  const library = libraryOf({ id: 'a', values: [1, 2, 3], meta: 'old' }, { id: 'b', values: [4, 5, 6] })
+  const pending = library.toBytes()
+  library.remove('a')
+  const bytes = await pending
+  const before = bytes.slice()
+  const reading = PatternLibrary.fromBytes(bytes)
+  bytes.fill(0)
+  assert.equal((await reading).get('a').meta, 'old')
+  for (const wrong of [undefined, null, 'x', [1], before.buffer, new Float64Array(4)]) await rejects(() => PatternLibrary.fromBytes(wrong), 'INVALID_ARGUMENT', 'bytes')
+  for (let length = 0; length < before.length; length++) await rejects(() => PatternLibrary.fromBytes(before.subarray(0, length)), 'CORRUPT')
+  for (let at = 0; at < before.length; at++) {
+    const spoilt = before.slice()
+    spoilt[at] ^= 1 << at % 8
+    await assert.rejects(() => PatternLibrary.fromBytes(spoilt), ({ code }) => ['CORRUPT', 'SCHEMA'].includes(code))
+  }
+})
+
 test('save takes the library as it is when it is called', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'library-'))
   t.after(() => rm(folder, { recursive: true }))

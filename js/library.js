@@ -1,34 +1,16 @@
 'use strict'
 // PatternLibrary. The values live in native memory, where a pattern is known by its ordinal; ids and meta live here.
 
-const path = require('node:path')
-const { setImmediate: nextTurn } = require('node:timers/promises')
 const native = require('./native.js')
 const { failure, fromNative, invalid, show } = require('./errors.js')
-const { readOptions, checksOf } = require('./options.js')
-const { nativeKeyring, contextOf } = require('./keyring.js')
-const { allocate, toSeries } = require('./series.js')
+const { readOptions } = require('./options.js')
+const { fileOptions, filePath, inTurn } = require('./library-file.js')
+const { allocate, kindOf, toSeries, unshared } = require('./series.js')
 const { toJson } = require('./json.js')
 const {
   METRICS, NORMALIZATIONS, SHAPE, SHAPE_DEFAULTS, SEARCH, SEARCH_SYNC, SEARCH_DEFAULTS, readPatterns, checkIds, checkLength, endOf,
 } = require('./patterns.js')
 const { run, throwIfAborted } = require('./task.js')
-
-const FILE = checksOf({
-  keyring(name, value) {
-    const keyring = nativeKeyring(value)
-    if (keyring === undefined) throw invalid(`${name} must be a Keyring, from Keyring.open(), got ${show(value)}`)
-    return keyring
-  },
-  context: (_, value) => contextOf(value),
-})
-
-/** A context is what a sealed file is bound to; a plain one is bound to nothing. */
-function fileOptions(options, what) {
-  const { keyring, context } = readOptions(options, FILE, {}, what)
-  if (context !== undefined && keyring === undefined) throw invalid('context needs a keyring: a plain file is bound to nothing')
-  return { keyring, context: context ?? '' }
-}
 
 const NO_HINTS = new Float64Array(0)
 
@@ -37,31 +19,6 @@ const MAX_HINTS = 64
 
 /** What follows the matches in a packed result: candidates, pruned, abandoned, computed, elapsed milliseconds. */
 const STATS = 5
-
-function filePath(name, value) {
-  if (typeof value !== 'string' || value === '' || value.includes('\0')) throw invalid(`${name} must be a path, got ${show(value)}`)
-  // A change of the working directory meanwhile must not lead elsewhere.
-  return path.resolve(value)
-}
-
-/** The save that is the last in the queue of each path. */
-const saves = new Map()
-
-/** Writes when the saves to the same path that were called before are done: the last call is what stays. */
-async function inTurn(target, write) {
-  const before = saves.get(target)
-  const turn = (async () => {
-    // Its caller hears of a failure; here it only makes room.
-    await before?.catch(() => {})
-    await write()
-  })()
-  saves.set(target, turn)
-  try {
-    await turn
-  } finally {
-    if (saves.get(target) === turn) saves.delete(target)
-  }
-}
 
 function text(name, value) {
   if (typeof value === 'string') return value
@@ -73,6 +30,9 @@ const SLICE = 256
 
 /** How long the event loop is held by one run of slices, in milliseconds. */
 const SLICE_MS = 3
+
+/** When the event loop has been round once; a browser has no setImmediate. */
+const nextTurn = () => new Promise((resolve) => (globalThis.setImmediate ?? setTimeout)(resolve))
 
 /** Calls `slice(start, end)` for all of `size` patterns and lets others have their turns in between. */
 async function inSlices(size, slice) {
@@ -98,6 +58,14 @@ function formatMeta({ id, meta }) {
     // Longer than any string can be; nothing else can go wrong with a value that JSON can hold.
     throw failure('TOO_LARGE', `the meta of the pattern ${show(id)} cannot be saved: ${error.message}`)
   }
+}
+
+/** Ids and meta, slice by slice, for what is going to write them. */
+async function describe(entries, writer) {
+  await inSlices(entries.length, (start, end) => {
+    const slice = entries.slice(start, end)
+    writer.append(slice.map(({ id }) => id), slice.map(formatMeta))
+  })
 }
 
 function parseMeta(json, index) {
@@ -294,12 +262,20 @@ class PatternLibrary {
     try {
       const writer = this.#native.writer()
       await inTurn(target, async () => {
-        await inSlices(entries.length, (start, end) => {
-          const slice = entries.slice(start, end)
-          writer.append(slice.map(({ id }) => id), slice.map(formatMeta))
-        })
+        await describe(entries, writer)
         await writer.write(target, keyring, context)
       })
+    } catch (error) {
+      throw fromNative(error)
+    }
+  }
+
+  async toBytes() {
+    const entries = Array.from(this.#byId.values())
+    try {
+      const writer = this.#native.writer()
+      await describe(entries, writer)
+      return await writer.bytes()
     } catch (error) {
       throw fromNative(error)
     }
@@ -308,8 +284,17 @@ class PatternLibrary {
   static async load(path, options) {
     const { keyring, context } = fileOptions(options, 'PatternLibrary.load')
     const source = filePath('path', path)
+    return await PatternLibrary.#read(() => native.readLibrary(source, keyring, context))
+  }
+
+  static async fromBytes(bytes) {
+    if (kindOf(bytes) !== 'Uint8Array') throw invalid(`bytes must be a Uint8Array, got ${show(bytes)}`)
+    return await PatternLibrary.#read(() => native.decodeLibrary(unshared('bytes', bytes, Uint8Array)))
+  }
+
+  static async #read(open) {
     try {
-      const reader = await native.readLibrary(source, keyring, context)
+      const reader = await open()
       const [length, channels, window, metric, normalize, size] = reader.shape()
       const library = new PatternLibrary({
         length, channels, window: window < 0 ? undefined : window, metric: METRICS[metric], normalize: NORMALIZATIONS[normalize],

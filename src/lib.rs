@@ -13,21 +13,36 @@
 //! | [`sync`] | replication of AgentDB databases as state machines, on a database that is a trait |
 //! | [`bank`] | a learner with its file, on a thread of its own |
 //! | [`swarm`] | coordinator and agent over QUIC; the only place with sockets |
-//! | `node` | the JavaScript surface (feature `node`): convert, call, convert |
+//! | `calls` | what JavaScript calls of kernels and searches: arguments checked and made into work |
+//! | `node` | the surface for Node.js (feature `node`): convert, call, convert |
+//! | `web` | the surface for WebAssembly: kernels and searches alone |
 //!
 //! Every result is exact in the sense of `docs/conventions.md`: the same bits for every SIMD level, thread count
 //! and batch shape.
 
-pub mod bank;
 pub mod kernels;
-pub mod learn;
-pub mod protocol;
 pub mod search;
-pub mod security;
 pub mod series;
+
+// What needs sockets, files or threads of its own, and what is of use only beside those.
+#[cfg(not(target_family = "wasm"))]
+pub mod bank;
+#[cfg(not(target_family = "wasm"))]
+pub mod learn;
+#[cfg(not(target_family = "wasm"))]
+pub mod protocol;
+#[cfg(not(target_family = "wasm"))]
+pub mod security;
+#[cfg(not(target_family = "wasm"))]
 pub mod store;
+#[cfg(not(target_family = "wasm"))]
 pub mod swarm;
+#[cfg(not(target_family = "wasm"))]
 pub mod sync;
 
+#[cfg(any(feature = "node", target_family = "wasm"))]
+mod calls;
 #[cfg(feature = "node")]
 mod node;
+#[cfg(target_family = "wasm")]
+mod web;

@@ -1,8 +1,8 @@
 //! Verification of audit logs.
 
-use super::arguments::natural;
 use super::errors::{Code, invalid};
 use super::task::fallible_promise;
+use crate::calls::arguments::natural;
 use crate::security::audit::{Anchor, AuditError, VerifyOptions, head_of_hex, hex_of_head, verify};
 use napi::bindgen_prelude::PromiseRaw;
 use napi::{Env, Error};
@@ -52,12 +52,12 @@ pub fn verify_audit_log<'env>(
 
 fn code(error: AuditError) -> Error<Code> {
     let code = match error {
-        AuditError::Store(_) | AuditError::InUse(_) => Code::Store,
-        AuditError::Permissions(_) => Code::Forbidden,
-        AuditError::NotFound(_) => Code::NotFound,
-        AuditError::Corrupt(_) => Code::Corrupt,
-        AuditError::Invalid(_) => Code::InvalidArgument,
-        AuditError::Closed => Code::Internal,
+        AuditError::Store(_) | AuditError::InUse(_) => Code::STORE,
+        AuditError::Permissions(_) => Code::FORBIDDEN,
+        AuditError::NotFound(_) => Code::NOT_FOUND,
+        AuditError::Corrupt(_) => Code::CORRUPT,
+        AuditError::Invalid(_) => Code::INVALID_ARGUMENT,
+        AuditError::Closed => Code::INTERNAL,
     };
     Error::new(code, error.to_string())
 }

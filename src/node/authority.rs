@@ -167,17 +167,17 @@ impl From<Issued> for NativeCertificate {
 
 fn code(error: AuthorityError) -> Error<Code> {
     let code = match error {
-        AuthorityError::Invalid { .. } | AuthorityError::Request(_) => Code::InvalidArgument,
-        AuthorityError::Permissions { .. } => Code::Forbidden,
-        AuthorityError::Passphrase { .. } => Code::Decrypt,
-        AuthorityError::Corrupt { .. } => Code::Corrupt,
-        AuthorityError::Io { .. } | AuthorityError::Busy { .. } => Code::Store,
-        AuthorityError::Unknown(_) => Code::NotFound,
-        AuthorityError::Revoked(_) => Code::Forbidden,
+        AuthorityError::Invalid { .. } | AuthorityError::Request(_) => Code::INVALID_ARGUMENT,
+        AuthorityError::Permissions { .. } => Code::FORBIDDEN,
+        AuthorityError::Passphrase { .. } => Code::DECRYPT,
+        AuthorityError::Corrupt { .. } => Code::CORRUPT,
+        AuthorityError::Io { .. } | AuthorityError::Busy { .. } => Code::STORE,
+        AuthorityError::Unknown(_) => Code::NOT_FOUND,
+        AuthorityError::Revoked(_) => Code::FORBIDDEN,
         AuthorityError::Renewed(_) => Code::Swarm(SwarmCode::Overloaded),
-        AuthorityError::Expired => Code::Expired,
+        AuthorityError::Expired => Code::EXPIRED,
         AuthorityError::TooManyTokens { .. } => Code::Swarm(SwarmCode::Overloaded),
-        AuthorityError::Crypto(_) => Code::Internal,
+        AuthorityError::Crypto(_) => Code::INTERNAL,
     };
     Error::new(code, error.to_string())
 }

@@ -1,10 +1,9 @@
 //! Many series at once: paths between neighbours, a centre, representatives.
 
-use super::arguments::{candidates, dtw_options, natural, window};
-use super::dtw::{FlatPath, WarpingPath};
-use super::errors::{Code, invalid, pair};
+use super::dtw::WarpingPath;
+use super::errors::Code;
 use super::task::{Job, promise};
-use crate::search::{self, BarycenterOptions};
+use crate::calls::cluster;
 use napi::bindgen_prelude::{Float64Array, PromiseRaw, Uint32Array};
 use napi::{Env, Error};
 use napi_derive::napi;
@@ -21,19 +20,8 @@ pub fn align_timeframes<'env>(
     channels: f64,
     job: Option<&Job>,
 ) -> Result<PromiseRaw<'env, Vec<WarpingPath>>, Error<Code>> {
-    let options = dtw_options(metric, window, normalize, max_distance)?;
-    let series = candidates("series", values, ends, 0.0, channels)?;
-    search::check_neighbors(&series, options.window)
-        .map_err(|refused| pair(&series, options.window, refused))?;
-    promise(
-        env,
-        job,
-        move |job| {
-            let alignments = search::align_neighbors(&series, &options, job)?;
-            Ok(alignments.into_iter().map(FlatPath::from).collect::<Vec<_>>())
-        },
-        |paths| paths.into_iter().map(WarpingPath::from).collect(),
-    )
+    let work = cluster::align_timeframes(values, ends, metric, window, normalize, max_distance, channels)?;
+    promise(env, job, work, |paths| paths.into_iter().map(WarpingPath::from).collect())
 }
 
 /// A centre as JavaScript sees it.
@@ -54,30 +42,12 @@ pub fn barycenter<'env>(
     tolerance: f64,
     job: Option<&Job>,
 ) -> Result<PromiseRaw<'env, SeriesCenter>, Error<Code>> {
-    let options = BarycenterOptions {
-        window: self::window(window)?,
-        max_iterations: natural("maxIterations", max_iterations)?,
-        tolerance,
-    };
-    if options.max_iterations == 0 || tolerance.is_nan() || tolerance < 0.0 {
-        return Err(invalid(format!("{options:?} are no options of barycenter")));
-    }
-    let series = candidates("series", values, ends, 0.0, 1.0)?;
-    if series.is_empty() {
-        return Err(invalid("series must hold one series or more"));
-    }
-    search::check_longest(&series, options.window)
-        .map_err(|refused| pair(&series, options.window, refused))?;
-    promise(
-        env,
-        job,
-        move |job| search::barycenter(&series, &options, job),
-        |found| SeriesCenter {
-            center: found.center.into(),
-            inertia: found.inertia,
-            iterations: found.iterations as f64,
-        },
-    )
+    let work = cluster::barycenter(values, ends, window, max_iterations, tolerance)?;
+    promise(env, job, work, |found| SeriesCenter {
+        center: found.center.into(),
+        inertia: found.inertia,
+        iterations: found.iterations as f64,
+    })
 }
 
 /// Representatives as JavaScript sees them.
@@ -102,20 +72,10 @@ pub fn medoids<'env>(
     channels: f64,
     job: Option<&Job>,
 ) -> Result<PromiseRaw<'env, SeriesMedoids>, Error<Code>> {
-    let options = dtw_options(metric, window, normalize, max_distance)?;
-    let (k, seed) = (natural("k", k)?, natural("seed", seed)? as u64);
-    let series = candidates("series", values, ends, 0.0, channels)?;
-    if !(1..=series.len()).contains(&k) {
-        return Err(invalid(format!("k must be an integer from 1 to {}, got {k}", series.len())));
-    }
-    promise(
-        env,
-        job,
-        move |job| search::medoids(&series, k, &options, seed, job),
-        |found| SeriesMedoids {
-            medoids: found.medoids.into(),
-            assignment: found.assignment.into(),
-            inertia: found.inertia,
-        },
-    )
+    let work = cluster::medoids(values, ends, k, seed, metric, window, normalize, max_distance, channels)?;
+    promise(env, job, work, |found| SeriesMedoids {
+        medoids: found.medoids.into(),
+        assignment: found.assignment.into(),
+        inertia: found.inertia,
+    })
 }

@@ -1,12 +1,9 @@
 //! DTW of a pair, of one query against many, and of all pairs.
 
-use super::arguments::{candidates, copy, dtw_options, natural, series, series_buf};
-use super::errors::{Code, input, kernel, pair};
+use super::errors::Code;
 use super::task::{Job, pair_promise, promise};
-use crate::kernels::Interrupt;
-use crate::kernels::dtw::{self, Alignment};
-use crate::kernels::simd::Level;
-use crate::search::{self, Candidates, CorrelationMethod};
+use crate::calls::compat;
+use crate::calls::dtw::{self, FlatPath};
 use napi::bindgen_prelude::{Float64Array, PromiseRaw, Uint32Array};
 use napi::{Env, Error};
 use napi_derive::napi;
@@ -21,9 +18,7 @@ pub fn dtw_sync(
     max_distance: f64,
     channels: f64,
 ) -> Result<f64, Error<Code>> {
-    let options = dtw_options(metric, window, normalize, max_distance)?;
-    let (a, b) = (series("a", a, channels)?, series("b", b, channels)?);
-    dtw::distance(Level::best(), a, b, &options, Interrupt::NEVER).map_err(kernel)
+    Ok(dtw::distance_here(a, b, metric, window, normalize, max_distance, channels)?)
 }
 
 #[napi(catch_unwind, ts_return_type = "Promise<number>")]
@@ -38,14 +33,8 @@ pub fn dtw<'env>(
     channels: f64,
     job: Option<&Job>,
 ) -> Result<PromiseRaw<'env, f64>, Error<Code>> {
-    let options = dtw_options(metric, window, normalize, max_distance)?;
-    let (a, b) = (series_buf("a", a, channels)?, series_buf("b", b, channels)?);
-    pair_promise(
-        env,
-        job,
-        move |job| dtw::distance(Level::best(), a.as_series(), b.as_series(), &options, job.interrupt()),
-        |distance| distance,
-    )
+    let work = dtw::distance(a, b, metric, window, normalize, max_distance, channels)?;
+    pair_promise(env, job, work, |distance| distance)
 }
 
 /// A warping path as JavaScript sees it; the facade adds what follows from these.
@@ -58,23 +47,6 @@ pub struct WarpingPath {
     pub lag: f64,
 }
 
-/// The same before it enters JavaScript, for the worker to make.
-pub(super) struct FlatPath {
-    distance: f64,
-    path: Vec<u32>,
-    lag: f64,
-}
-
-impl From<Alignment> for FlatPath {
-    fn from(alignment: Alignment) -> Self {
-        Self {
-            distance: alignment.distance,
-            lag: alignment.lag(),
-            path: alignment.path.into_iter().flat_map(|(i, j)| [i, j]).collect(),
-        }
-    }
-}
-
 impl From<FlatPath> for WarpingPath {
     fn from(flat: FlatPath) -> Self {
         Self { distance: flat.distance, path: flat.path.into(), lag: flat.lag }
@@ -85,13 +57,7 @@ impl From<FlatPath> for WarpingPath {
 /// series exchanged the one is the other.
 #[napi(catch_unwind)]
 pub fn dtw_align_left_first_sync(a: &[f64], b: &[f64]) -> Result<WarpingPath, Error<Code>> {
-    let (a, b) = (series("a", a, 1.0)?, series("b", b, 1.0)?);
-    let options = dtw::DtwOptions::default();
-    let mut alignment = dtw::align(Level::best(), b, a, &options, Interrupt::NEVER).map_err(kernel)?;
-    for (i, j) in &mut alignment.path {
-        std::mem::swap(i, j);
-    }
-    Ok(FlatPath::from(alignment).into())
+    Ok(compat::align_left_first(a, b)?.into())
 }
 
 #[napi(catch_unwind, ts_return_type = "Promise<WarpingPath>")]
@@ -106,17 +72,8 @@ pub fn dtw_align<'env>(
     channels: f64,
     job: Option<&Job>,
 ) -> Result<PromiseRaw<'env, WarpingPath>, Error<Code>> {
-    let options = dtw_options(metric, window, normalize, max_distance)?;
-    let (a, b) = (series_buf("a", a, channels)?, series_buf("b", b, channels)?);
-    pair_promise(
-        env,
-        job,
-        move |job| {
-            dtw::align(Level::best(), a.as_series(), b.as_series(), &options, job.interrupt())
-                .map(FlatPath::from)
-        },
-        WarpingPath::from,
-    )
+    let work = dtw::align(a, b, metric, window, normalize, max_distance, channels)?;
+    pair_promise(env, job, work, WarpingPath::from)
 }
 
 /// What neural-trader calls a batch: one distance for each block of `steps` values, on all cores.
@@ -126,14 +83,7 @@ pub fn pattern_batch_sync(
     historical: &[f64],
     steps: f64,
 ) -> Result<Float64Array, Error<Code>> {
-    let pattern = series("pattern", pattern, 1.0)?;
-    let steps = natural("patternLength", steps)?;
-    let blocks = copy("historical", historical)?;
-    let blocks = Candidates::from_block("historical", blocks, steps, 1).map_err(input)?;
-    let options = dtw::DtwOptions::default();
-    search::blocking(|| search::dtw_batch(pattern, &blocks, &options, &search::Job::new()))
-        .map(Float64Array::from)
-        .map_err(kernel)
+    Ok(compat::pattern_batch(pattern, historical, steps)?.into())
 }
 
 #[napi(catch_unwind, ts_return_type = "Promise<Float64Array>")]
@@ -150,15 +100,8 @@ pub fn dtw_batch<'env>(
     channels: f64,
     job: Option<&Job>,
 ) -> Result<PromiseRaw<'env, Float64Array>, Error<Code>> {
-    let options = dtw_options(metric, window, normalize, max_distance)?;
-    let query = series_buf("query", query, channels)?;
-    let candidates = candidates("candidates", values, ends, steps, channels)?;
-    promise(
-        env,
-        job,
-        move |job| search::dtw_batch(query.as_series(), &candidates, &options, job),
-        Float64Array::from,
-    )
+    let work = dtw::batch(query, values, ends, steps, metric, window, normalize, max_distance, channels)?;
+    promise(env, job, work, Float64Array::from)
 }
 
 /// The nearest candidates as two arrays: a hundred thousand objects would take the JavaScript thread a while to make.
@@ -183,22 +126,12 @@ pub fn dtw_nearest<'env>(
     channels: f64,
     job: Option<&Job>,
 ) -> Result<PromiseRaw<'env, NearestCandidates>, Error<Code>> {
-    let options = dtw_options(metric, window, normalize, max_distance)?;
-    let k = natural("k", k)?;
-    let query = series_buf("query", query, channels)?;
-    let candidates = candidates("candidates", values, ends, steps, channels)?;
-    promise(
-        env,
-        job,
-        move |job| {
-            let nearest = search::dtw_nearest(query.as_series(), &candidates, &options, k, job)?;
-            Ok(nearest
-                .into_iter()
-                .map(|x| (x.index as f64, x.distance))
-                .unzip::<f64, f64, Vec<f64>, Vec<f64>>())
-        },
-        |(indices, distances)| NearestCandidates { indices: indices.into(), distances: distances.into() },
-    )
+    let work =
+        dtw::nearest(query, values, ends, steps, k, metric, window, normalize, max_distance, channels)?;
+    promise(env, job, work, |(indices, distances)| NearestCandidates {
+        indices: indices.into(),
+        distances: distances.into(),
+    })
 }
 
 /// What [`series_matrix`] computes of every pair.
@@ -209,6 +142,17 @@ pub enum MatrixKind {
     Lag,
     WarpedCorrelation,
     PearsonCorrelation,
+}
+
+impl From<MatrixKind> for dtw::MatrixKind {
+    fn from(kind: MatrixKind) -> Self {
+        match kind {
+            MatrixKind::Distance => Self::Distance,
+            MatrixKind::Lag => Self::Lag,
+            MatrixKind::WarpedCorrelation => Self::WarpedCorrelation,
+            MatrixKind::PearsonCorrelation => Self::PearsonCorrelation,
+        }
+    }
 }
 
 #[napi(catch_unwind, ts_return_type = "Promise<Float64Array>")]
@@ -224,25 +168,6 @@ pub fn series_matrix<'env>(
     channels: f64,
     job: Option<&Job>,
 ) -> Result<PromiseRaw<'env, Float64Array>, Error<Code>> {
-    let options = dtw_options(metric, window, normalize, max_distance)?;
-    let series = candidates("series", values, ends, 0.0, channels)?;
-    if matches!(kind, MatrixKind::Lag | MatrixKind::WarpedCorrelation) {
-        search::check_longest_pair(&series, options.window)
-            .map_err(|refused| pair(&series, options.window, refused))?;
-    }
-    promise(
-        env,
-        job,
-        move |job| match kind {
-            MatrixKind::Distance => search::dtw_matrix(&series, &options, job),
-            MatrixKind::Lag => search::lag_matrix(&series, &options, job),
-            MatrixKind::WarpedCorrelation => {
-                search::correlation_matrix(&series, &options, CorrelationMethod::Dtw, job)
-            }
-            MatrixKind::PearsonCorrelation => {
-                search::correlation_matrix(&series, &options, CorrelationMethod::Pearson, job)
-            }
-        },
-        Float64Array::from,
-    )
+    let work = dtw::matrix(kind.into(), values, ends, metric, window, normalize, max_distance, channels)?;
+    promise(env, job, work, Float64Array::from)
 }

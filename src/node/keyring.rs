@@ -1,9 +1,9 @@
 //! Keyrings. What changes the ring waits for its file and is a promise; sealing and opening happen at once, into memory
 //! that the facade has allocated.
 
-use super::arguments::{room, series};
 use super::errors::{Code, invalid};
 use super::task::fallible_promise;
+use crate::calls::arguments::{room, series};
 use crate::security::PrivateFileError;
 use crate::security::keyring::{KeyInfo, Keyring, KeyringError, Kind, OVERHEAD_BYTES};
 use napi::bindgen_prelude::{PromiseRaw, Uint8Array};
@@ -205,17 +205,17 @@ impl From<KeyInfo> for NativeKey {
 
 pub(super) fn code(error: KeyringError) -> Error<Code> {
     let code = match error {
-        KeyringError::Invalid { .. } => Code::InvalidArgument,
-        KeyringError::TooLarge { .. } | KeyringError::Full => Code::TooLarge,
-        KeyringError::Unknown(_) | KeyringError::NotAnId | KeyringError::Missing { .. } => Code::NotFound,
-        KeyringError::Decrypt(_) | KeyringError::NoKey(_) | KeyringError::Passphrase { .. } => Code::Decrypt,
-        KeyringError::Schema { .. } => Code::Schema,
-        KeyringError::Gone { .. } => Code::Store,
-        KeyringError::Crypto(_) => Code::Internal,
+        KeyringError::Invalid { .. } => Code::INVALID_ARGUMENT,
+        KeyringError::TooLarge { .. } | KeyringError::Full => Code::TOO_LARGE,
+        KeyringError::Unknown(_) | KeyringError::NotAnId | KeyringError::Missing { .. } => Code::NOT_FOUND,
+        KeyringError::Decrypt(_) | KeyringError::NoKey(_) | KeyringError::Passphrase { .. } => Code::DECRYPT,
+        KeyringError::Schema { .. } => Code::SCHEMA,
+        KeyringError::Gone { .. } => Code::STORE,
+        KeyringError::Crypto(_) => Code::INTERNAL,
         KeyringError::File(ref error) => match error {
-            PrivateFileError::Permissions { .. } => Code::Forbidden,
-            PrivateFileError::Corrupt { .. } => Code::Corrupt,
-            PrivateFileError::Io { .. } | PrivateFileError::Busy { .. } => Code::Store,
+            PrivateFileError::Permissions { .. } => Code::FORBIDDEN,
+            PrivateFileError::Corrupt { .. } => Code::CORRUPT,
+            PrivateFileError::Io { .. } | PrivateFileError::Busy { .. } => Code::STORE,
         },
     };
     Error::new(code, error.to_string())

@@ -1,9 +1,9 @@
 //! Learners. Matches are found by the facade's search; what they are worth is decided on the learner's own thread.
 
-use super::arguments::{copy, dtw_options, natural};
 use super::errors::{Code, invalid};
 use super::task::{answered_promise, fallible_promise, promise};
 use crate::bank::{Bank, BankError, Heads};
+use crate::calls::arguments::{copy, dtw_options, natural};
 use crate::learn::{
     Adaptation, Config, Decision, Direction, DistillError, DistillOptions, Event, Experience, ExperienceId,
     Learner, Policy, Representative, Trajectory, Verdict, codec,
@@ -167,7 +167,7 @@ impl NativeLearner {
         at: f64,
         now: f64,
     ) -> Result<PromiseRaw<'env, NativeVerdict>, Error<Code>> {
-        let id: ExperienceId = id.parse().map_err(|_| Error::new(Code::NotFound, no_experience(&id)))?;
+        let id: ExperienceId = id.parse().map_err(|_| Error::new(Code::NOT_FOUND, no_experience(&id)))?;
         let start = |answer: Settle<Verdict>| {
             let at = (!at.is_nan()).then_some(at);
             self.0.resolve(id, actual, at, now, Box::new(move |verdict| answer(verdict.map_err(code))));
@@ -398,7 +398,7 @@ fn heads_of(heads: &[u8]) -> Result<Heads, Error<Code>> {
 }
 
 fn events(mut bytes: &[u8]) -> Result<Vec<(ExperienceId, Event)>, Error<Code>> {
-    let damaged = || Error::new(Code::Corrupt, "what came is no list of experiences".to_owned());
+    let damaged = || Error::new(Code::CORRUPT, "what came is no list of experiences".to_owned());
     let mut found = Vec::new();
     while !bytes.is_empty() {
         let (head, rest) = bytes.split_at_checked(28).ok_or_else(damaged)?;
@@ -480,17 +480,17 @@ fn code(error: BankError) -> Error<Code> {
     use crate::learn::EventError;
     use crate::swarm::SwarmCode;
     let code = match &error {
-        BankError::Event(EventError::Unknown(_)) => Code::NotFound,
-        BankError::Event(_) | BankError::Config(_) => Code::InvalidArgument,
+        BankError::Event(EventError::Unknown(_)) => Code::NOT_FOUND,
+        BankError::Event(_) | BankError::Config(_) => Code::INVALID_ARGUMENT,
         BankError::Store(error) => match **error {
-            StoreError::Corrupt { .. } => Code::Corrupt,
-            StoreError::Schema { .. } => Code::Schema,
-            _ => Code::Store,
+            StoreError::Corrupt { .. } => Code::CORRUPT,
+            StoreError::Schema { .. } => Code::SCHEMA,
+            _ => Code::STORE,
         },
         BankError::Differs { .. } => Code::Swarm(SwarmCode::IdempotencyMismatch),
         BankError::Overloaded => Code::Swarm(SwarmCode::Overloaded),
         BankError::Closed => Code::Swarm(SwarmCode::Closed),
-        _ => Code::Internal,
+        _ => Code::INTERNAL,
     };
     Error::new(code, error.to_string())
 }

@@ -3,11 +3,13 @@
 
 use super::errors::{Code, invalid};
 use super::keyring::{self, NativeKeyring};
-use super::library::{NativeLibrary, library};
+use super::library::NativeLibrary;
 use super::task::fallible_promise;
+use crate::calls::arguments::copy;
+use crate::calls::library;
+use crate::search::library::Snapshot;
 use crate::search::library::file::{self, FileError, Saved};
-use crate::search::library::{Library, LibraryError, Names, Row, Shape, Snapshot};
-use napi::bindgen_prelude::PromiseRaw;
+use napi::bindgen_prelude::{PromiseRaw, Uint8Array};
 use napi::{Env, Error};
 use napi_derive::napi;
 use std::path::PathBuf;
@@ -42,20 +44,22 @@ impl LibraryWriter {
         let snapshot = self.snapshot.take().ok_or_else(|| invalid("the library was written already"))?;
         let (ids, meta) = (std::mem::take(&mut self.ids), std::mem::take(&mut self.meta));
         let write = move || {
-            let Shape { steps, channels, window, metric, normalize } = *snapshot.shape();
-            let total = snapshot.size() * snapshot.shape().row();
-            let mut values = Vec::new();
-            let bytes = total * size_of::<f64>();
-            values.try_reserve_exact(total).map_err(|_| FileError::OutOfMemory { bytes: bytes as u64 })?;
-            snapshot.rows().for_each(|row| values.extend_from_slice(row));
+            let saved = library::saved(&snapshot, ids, meta)?;
             drop(snapshot);
-            let saved = Saved { length: steps, channels, window, metric, normalize, ids, meta, values };
             match keyring {
                 Some(keyring) => file::write_sealed(&PathBuf::from(path), &saved, &keyring, &context),
                 None => file::write(&PathBuf::from(path), &saved),
             }
         };
         fallible_promise(env, move || write().map_err(code), |()| ())
+    }
+
+    /// The bytes of the file, without a file. Once.
+    #[napi(catch_unwind, ts_return_type = "Promise<Uint8Array>")]
+    pub fn bytes<'env>(&mut self, env: &'env Env) -> Result<PromiseRaw<'env, Uint8Array>, Error<Code>> {
+        let snapshot = self.snapshot.take().ok_or_else(|| invalid("the library was written already"))?;
+        let (ids, meta) = (std::mem::take(&mut self.ids), std::mem::take(&mut self.meta));
+        fallible_promise(env, move || Ok(library::to_bytes(&snapshot, ids, meta)?), Uint8Array::from)
     }
 }
 
@@ -91,6 +95,16 @@ pub fn read_library<'env>(
     fallible_promise(env, read, |saved| LibraryReader(Some(saved)))
 }
 
+/// The same for the bytes of a file that is not sealed.
+#[napi(catch_unwind, ts_return_type = "Promise<LibraryReader>")]
+pub fn decode_library<'env>(
+    env: &'env Env,
+    bytes: &[u8],
+) -> Result<PromiseRaw<'env, LibraryReader>, Error<Code>> {
+    let bytes = copy("bytes", bytes)?;
+    fallible_promise(env, move || Ok(library::from_bytes(&bytes)?), |saved| LibraryReader(Some(saved)))
+}
+
 #[napi]
 impl LibraryReader {
     fn saved(&mut self) -> Result<&mut Saved, Error<Code>> {
@@ -100,25 +114,14 @@ impl LibraryReader {
     /// Length, channels, window (-1: none), metric, normalize and the number of patterns, as they cross elsewhere.
     #[napi(catch_unwind)]
     pub fn shape(&mut self) -> Result<Vec<f64>, Error<Code>> {
-        let saved = self.saved()?;
-        Ok(vec![
-            saved.length as f64,
-            saved.channels as f64,
-            saved.window.map_or(-1.0, |window| window as f64),
-            f64::from(saved.metric as u8),
-            f64::from(saved.normalize as u8),
-            saved.ids.len() as f64,
-        ])
+        Ok(library::packed_shape(self.saved()?).to_vec())
     }
 
     /// The texts of the next patterns, at most `count`; every one is given once.
     #[napi(catch_unwind)]
     pub fn texts(&mut self, start: u32, count: u32) -> Result<PatternTexts, Error<Code>> {
-        let saved = self.saved()?;
-        let start = (start as usize).min(saved.ids.len());
-        let end = (start + count as usize).min(saved.ids.len());
-        let ids = saved.ids[start..end].iter_mut().map(std::mem::take).collect();
-        Ok(PatternTexts { ids, meta: saved.meta[start..end].iter_mut().map(Option::take).collect() })
+        let (ids, meta) = library::take_texts(self.saved()?, start, count);
+        Ok(PatternTexts { ids, meta })
     }
 
     /// Makes the library; `ends_at` has an end (NaN: not known) for each pattern. Once.
@@ -128,36 +131,15 @@ impl LibraryReader {
         env: &'env Env,
         ends_at: &[f64],
     ) -> Result<PromiseRaw<'env, NativeLibrary>, Error<Code>> {
-        let patterns = self.saved()?.ids.len();
-        if ends_at.len() != patterns {
-            return Err(invalid(format!("{} ends for {patterns} patterns", ends_at.len())));
-        }
         let Some(saved) = self.0.take() else { return Err(invalid("the library was taken already")) };
         let ends_at = ends_at.to_vec();
-        let make = move || {
-            let Saved { length: steps, channels, window, metric, normalize, values, .. } = saved;
-            let mut library = Library::new(Shape { steps, channels, window, metric, normalize });
-            let row = library.shape().row();
-            let rows: Vec<Row<'_>> = (values.chunks_exact(row).zip(&ends_at))
-                .map(|(values, &ends_at)| Row { values, ends_at })
-                .collect();
-            library.add(Names::Block("values"), &rows)?;
-            Ok::<_, LibraryError>(library)
-        };
-        fallible_promise(env, move || make().map_err(library), NativeLibrary::from)
+        fallible_promise(env, move || Ok(library::restored(saved, &ends_at)?), NativeLibrary::from)
     }
 }
 
 fn code(error: FileError) -> Error<Code> {
-    let code = match error {
-        FileError::Io { .. } | FileError::NotAFile { .. } => Code::Store,
-        FileError::Missing { .. } => Code::NotFound,
-        FileError::Corrupt { .. } => Code::Corrupt,
-        FileError::Schema { .. } | FileError::Features { .. } => Code::Schema,
-        FileError::Invalid { .. } => Code::InvalidArgument,
-        FileError::OutOfMemory { .. } => Code::TooLarge,
-        FileError::Sealed => Code::Decrypt,
-        FileError::Keyring(error) => return keyring::code(error),
-    };
-    Error::new(code, error.to_string())
+    match error {
+        FileError::Keyring(error) => keyring::code(error),
+        error => library::unreadable(&error).into(),
+    }
 }

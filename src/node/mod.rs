@@ -1,4 +1,5 @@
-//! The JavaScript surface: convert, call, convert. Nothing here computes.
+//! The JavaScript surface: convert, call, convert. Nothing here computes. What is called of the kernels and searches is in
+//! [`calls`](crate::calls), which WebAssembly shares.
 //!
 //! The functions take positional primitives, because an option object costs more to cross with than a small
 //! comparison takes; the facade in `js/` checks arguments, words the errors and is what users see. What a type
@@ -10,7 +11,6 @@
 //!
 //! | module | what it exports |
 //! | --- | --- |
-//! | [`arguments`] | numbers and views into options, series and candidates |
 //! | [`errors`] | the codes of `MidstreamerError` |
 //! | [`task`] | `Job` and the way from the thread pool to a promise |
 //! | [`dtw`] | distances, alignments, batches and matrices of series |
@@ -34,7 +34,6 @@
 // In a test build the macro registers nothing, so nobody calls what is exported.
 #![cfg_attr(test, allow(dead_code))]
 
-mod arguments;
 mod audit;
 mod authority;
 mod cluster;

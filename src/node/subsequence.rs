@@ -1,9 +1,8 @@
 //! The best places of a query in a long series.
 
-use super::arguments::{dtw_options, natural, series_buf};
 use super::errors::Code;
 use super::task::{Job, promise};
-use crate::search;
+use crate::calls::subsequence;
 use napi::bindgen_prelude::{Float64Array, PromiseRaw};
 use napi::{Env, Error};
 use napi_derive::napi;
@@ -29,21 +28,19 @@ pub fn subsequence_search<'env>(
     channels: f64,
     job: Option<&Job>,
 ) -> Result<PromiseRaw<'env, SubsequenceMatches>, Error<Code>> {
-    let options = dtw_options(metric, window, normalize, max_distance)?;
-    let (k, exclusion) = (natural("k", k)?.max(1), natural("exclusion", exclusion)?);
-    let query = series_buf("query", query, channels)?;
-    let series = series_buf("series", series, channels)?;
-    promise(
-        env,
-        job,
-        move |job| {
-            let (query, series) = (query.as_series(), series.as_series());
-            let found = search::subsequence_search(query, series, &options, k, exclusion, job)?;
-            Ok(found
-                .into_iter()
-                .map(|x| (x.start as f64, x.distance))
-                .unzip::<f64, f64, Vec<f64>, Vec<f64>>())
-        },
-        |(starts, distances)| SubsequenceMatches { starts: starts.into(), distances: distances.into() },
-    )
+    let work = subsequence::subsequence_search(
+        query,
+        series,
+        k,
+        exclusion,
+        metric,
+        window,
+        normalize,
+        max_distance,
+        channels,
+    )?;
+    promise(env, job, work, |(starts, distances)| SubsequenceMatches {
+        starts: starts.into(),
+        distances: distances.into(),
+    })
 }

@@ -1,19 +1,17 @@
 //! LCS and Levenshtein of sequences of symbols, LCSS of series. The facade has turned every kind of sequence into
 //! numbers that are equal where the symbols are.
 
-use super::arguments::{copy, runs, series_buf, window};
-use super::errors::{Code, invalid, kernel};
+use super::errors::Code;
 use super::task::{Job, pair_promise, promise};
-use crate::kernels::simd::Level;
-use crate::kernels::{Interrupt, lcs, lcss, levenshtein};
-use crate::search::{self, LcsRatio};
+use crate::calls::{compat, symbols};
+use crate::search::LcsRatio;
 use napi::bindgen_prelude::{Float64Array, PromiseRaw, Uint32Array};
 use napi::{Env, Error};
 use napi_derive::napi;
 
 #[napi(catch_unwind)]
 pub fn lcs_sync(a: &[u32], b: &[u32]) -> Result<f64, Error<Code>> {
-    lcs::length(Level::best(), a, b, Interrupt::NEVER).map(|length| length as f64).map_err(kernel)
+    Ok(symbols::lcs_here(a, b)?)
 }
 
 #[napi(catch_unwind, ts_return_type = "Promise<number>")]
@@ -23,13 +21,7 @@ pub fn lcs<'env>(
     b: &[u32],
     job: Option<&Job>,
 ) -> Result<PromiseRaw<'env, f64>, Error<Code>> {
-    let (a, b) = (copy("a", a)?, copy("b", b)?);
-    pair_promise(
-        env,
-        job,
-        move |job| lcs::length(Level::best(), &a, &b, job.interrupt()),
-        |length| length as f64,
-    )
+    pair_promise(env, job, symbols::lcs(a, b)?, |length| length)
 }
 
 /// Equal symbols of both sequences, in order.
@@ -46,16 +38,10 @@ pub fn lcs_align<'env>(
     b: &[u32],
     job: Option<&Job>,
 ) -> Result<PromiseRaw<'env, CommonPositions>, Error<Code>> {
-    let (a, b) = (copy("a", a)?, copy("b", b)?);
-    pair_promise(
-        env,
-        job,
-        move |job| {
-            let pairs = lcs::align(Level::best(), &a, &b, job.interrupt())?;
-            Ok(pairs.into_iter().unzip::<u32, u32, Vec<u32>, Vec<u32>>())
-        },
-        |(a, b)| CommonPositions { positions_a: a.into(), positions_b: b.into() },
-    )
+    pair_promise(env, job, symbols::lcs_align(a, b)?, |(a, b)| CommonPositions {
+        positions_a: a.into(),
+        positions_b: b.into(),
+    })
 }
 
 /// What the lengths of [`lcs_matrix`] are divided by.
@@ -76,15 +62,13 @@ pub fn lcs_matrix<'env>(
     normalization: LcsNormalization,
     job: Option<&Job>,
 ) -> Result<PromiseRaw<'env, Float64Array>, Error<Code>> {
-    let sequences: Vec<Vec<u32>> =
-        runs("sequences", symbols, ends)?.map(|run| copy("sequences", run)).collect::<Result<_, _>>()?;
     let ratio = match normalization {
         LcsNormalization::Max => LcsRatio::Max,
         LcsNormalization::Min => LcsRatio::Min,
         LcsNormalization::Dice => LcsRatio::Dice,
         LcsNormalization::None => LcsRatio::None,
     };
-    promise(env, job, move |job| search::lcs_matrix(&sequences, ratio, job), Float64Array::from)
+    promise(env, job, symbols::lcs_matrix(symbols, ends, ratio)?, Float64Array::from)
 }
 
 #[napi(catch_unwind, ts_return_type = "Promise<number>")]
@@ -96,24 +80,12 @@ pub fn lcss<'env>(
     window: f64,
     job: Option<&Job>,
 ) -> Result<PromiseRaw<'env, f64>, Error<Code>> {
-    if !(epsilon >= 0.0 && epsilon.is_finite()) {
-        return Err(invalid(format!("epsilon must be a finite number >= 0, got {epsilon}")));
-    }
-    let window = self::window(window)?;
-    let (a, b) = (series_buf("a", a, 1.0)?, series_buf("b", b, 1.0)?);
-    pair_promise(
-        env,
-        job,
-        move |job| {
-            lcss::length(Level::best(), a.as_series(), b.as_series(), epsilon, window, job.interrupt())
-        },
-        |length| length as f64,
-    )
+    pair_promise(env, job, symbols::lcss(a, b, epsilon, window)?, |length| length)
 }
 
 #[napi(catch_unwind)]
 pub fn levenshtein_sync(a: &[u32], b: &[u32]) -> Result<f64, Error<Code>> {
-    levenshtein::distance(Level::best(), a, b, Interrupt::NEVER).map(|edits| edits as f64).map_err(kernel)
+    Ok(compat::levenshtein(a, b)?)
 }
 
 #[napi(catch_unwind, ts_return_type = "Promise<number>")]
@@ -123,11 +95,5 @@ pub fn levenshtein<'env>(
     b: &[u32],
     job: Option<&Job>,
 ) -> Result<PromiseRaw<'env, f64>, Error<Code>> {
-    let (a, b) = (copy("a", a)?, copy("b", b)?);
-    pair_promise(
-        env,
-        job,
-        move |job| levenshtein::distance(Level::best(), &a, &b, job.interrupt()),
-        |edits| edits as f64,
-    )
+    pair_promise(env, job, symbols::levenshtein(a, b)?, |edits| edits)
 }

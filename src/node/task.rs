@@ -4,8 +4,9 @@
 //! pool (napi's `AsyncTask`): that one holds up `process.exit()` until the work is done and ends the whole process
 //! when the work panics.
 
-use super::errors::{Code, kernel};
-use crate::kernels::KernelError;
+use super::errors::Code;
+use crate::calls::Work;
+use crate::calls::refusal::kernel;
 use crate::search;
 use napi::bindgen_prelude::{PromiseRaw, ToNapiValue};
 use napi::{Env, Error, JsDeferred, JsError, JsValue};
@@ -46,28 +47,28 @@ impl Job {
 pub(super) fn promise<'env, T, V>(
     env: &'env Env,
     job: Option<&Job>,
-    work: impl FnOnce(&search::Job) -> Result<T, KernelError> + Send + 'static,
+    work: impl Work<T>,
     convert: impl FnOnce(T) -> V + Send + 'static,
 ) -> Result<PromiseRaw<'env, V>, Error<Code>>
 where
     T: Send + 'static,
     V: ToNapiValue + 'static,
 {
-    promise_on(search::spawn, env, job, |job| work(job).map_err(kernel), convert)
+    promise_on(search::spawn, env, job, |job| Ok(work(job).map_err(kernel)?), convert)
 }
 
 /// The same for `work` on one pair, on threads that no batch holds.
 pub(super) fn pair_promise<'env, T, V>(
     env: &'env Env,
     job: Option<&Job>,
-    work: impl FnOnce(&search::Job) -> Result<T, KernelError> + Send + 'static,
+    work: impl Work<T>,
     convert: impl FnOnce(T) -> V + Send + 'static,
 ) -> Result<PromiseRaw<'env, V>, Error<Code>>
 where
     T: Send + 'static,
     V: ToNapiValue + 'static,
 {
-    promise_on(search::spawn_pair, env, job, |job| work(job).map_err(kernel), convert)
+    promise_on(search::spawn_pair, env, job, |job| Ok(work(job).map_err(kernel)?), convert)
 }
 
 /// The same as [`promise`] for `work` that nobody cancels and that fails in ways of its own: files.
@@ -121,7 +122,7 @@ struct Settler<V: ToNapiValue + 'static>(Option<JsDeferred<V, Finish<V>>>);
 
 impl<V: ToNapiValue + 'static> Settler<V> {
     fn new(env: &Env) -> Result<(Self, PromiseRaw<'_, V>), Error<Code>> {
-        let failed = |error: Error| Error::new(Code::Internal, error.reason.clone());
+        let failed = |error: Error| Error::new(Code::INTERNAL, error.reason.clone());
         let (deferred, promise) = env.create_deferred().map_err(failed)?;
         Ok((Self(Some(deferred)), PromiseRaw::new(env.raw(), promise.raw())))
     }
@@ -142,7 +143,7 @@ impl<V: ToNapiValue + 'static> Settler<V> {
 
 impl<V: ToNapiValue + 'static> Drop for Settler<V> {
     fn drop(&mut self) {
-        self.finish(|| Err(Error::new(Code::Internal, "the work ended without a result")));
+        self.finish(|| Err(Error::new(Code::INTERNAL, "the work ended without a result")));
     }
 }
 
@@ -168,7 +169,7 @@ where
         }));
         let outcome = match outcome {
             Ok(result) => result,
-            Err(panic) => Err(Error::new(Code::Internal, panic_message(panic.as_ref()))),
+            Err(panic) => Err(Error::new(Code::INTERNAL, panic_message(panic.as_ref()))),
         };
         settler.settle(move || {
             unsettled::leave(ticket);
@@ -207,7 +208,7 @@ mod unsettled {
         if !hooked {
             // One for all jobs: napi does not free what belongs to a hook that is removed.
             env.add_env_cleanup_hook((), |()| cancel_all())
-                .map_err(|error| Error::new(Code::Internal, error.reason.clone()))?;
+                .map_err(|error| Error::new(Code::INTERNAL, error.reason.clone()))?;
         }
         Ok(ticket)
     }

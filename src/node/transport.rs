@@ -43,7 +43,7 @@ impl NativeTransport {
     /// Links of one name reach each other. `wake` is called without arguments when there is something to take.
     #[napi(constructor, catch_unwind)]
     pub fn new(name: String, wake: Function<'_, (), Unknown<'static>>) -> Result<Self, Error<Code>> {
-        let failed = |error: Error| Error::new(Code::Internal, error.reason.clone());
+        let failed = |error: Error| Error::new(Code::INTERNAL, error.reason.clone());
         let wake: Wake = wake
             .build_threadsafe_function::<()>()
             .weak::<true>()

@@ -10,12 +10,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub struct Job {
     cancelled: AtomicBool,
     done: AtomicU64,
+    told: Option<fn(u64)>,
 }
 
 impl Job {
     /// Not cancelled, nothing done.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// One that calls `tell` with what [`done`](Self::done) has become, each time it grows: where nobody else runs who
+    /// could ask.
+    pub fn told(tell: fn(u64)) -> Self {
+        Self { told: Some(tell), ..Self::default() }
     }
 
     /// Asks every kernel of this job to stop. Kernels look at it between runs of cells
@@ -31,7 +38,10 @@ impl Job {
 
     /// Counts finished units.
     pub(crate) fn advance(&self, units: usize) {
-        self.done.fetch_add(units as u64, Ordering::Relaxed);
+        let before = self.done.fetch_add(units as u64, Ordering::Relaxed);
+        if let Some(tell) = self.told {
+            tell(before + units as u64);
+        }
     }
 
     /// For the kernels of this job.

@@ -32,7 +32,7 @@ pub use subsequence::{SubsequenceMatch, subsequence_search};
 pub use symbols::{LcsRatio, lcs_matrix};
 pub use tiles::{dtw_tile, lcs_tile};
 pub use timeframes::align_neighbors;
-#[cfg(feature = "node")]
+#[cfg(any(feature = "node", target_family = "wasm"))]
 pub(crate) use {barycenter::check_longest, matrix::check_longest_pair, timeframes::check_neighbors};
 
 use crate::kernels::KernelError;

@@ -20,6 +20,9 @@ const IMPURE: &[&str] = &[
     "tokio",
     "napi",
     "napi_derive",
+    "js_sys",
+    "wasm_bindgen",
+    "web_time",
     "std::thread",
     "std::fs",
     "std::io",
@@ -113,10 +116,45 @@ const LAYERS: &[Layer] = &[
         knows: &["series", "kernels", "search", "protocol", "security", "security::keyring", "store", "sync"],
         without: &["rayon", "napi", "napi_derive"],
     },
+    // What both surfaces call: no word of either.
+    Layer {
+        module: "calls",
+        knows: &["series", "kernels", "search", "search::library::file"],
+        without: &[
+            "rayon",
+            "tokio",
+            "napi",
+            "napi_derive",
+            "js_sys",
+            "wasm_bindgen",
+            "std::thread",
+            "std::fs",
+            "std::net",
+            "std::process",
+            "std::time",
+        ],
+    },
+    // WebAssembly has neither threads nor files, and no clock in `std`.
+    Layer {
+        module: "web",
+        knows: &["kernels", "search", "search::library::file", "calls"],
+        without: &[
+            "rayon",
+            "tokio",
+            "napi",
+            "napi_derive",
+            "std::thread",
+            "std::fs",
+            "std::net",
+            "std::process",
+            "std::time",
+        ],
+    },
     // Threads are started through `search` and `swarm`.
     Layer {
         module: "node",
         knows: &[
+            "calls",
             "series",
             "kernels",
             "search",
@@ -130,7 +168,7 @@ const LAYERS: &[Layer] = &[
             "bank",
             "store",
         ],
-        without: &["rayon", "std::thread"],
+        without: &["rayon", "js_sys", "wasm_bindgen", "std::thread"],
     },
 ];
 
@@ -386,6 +424,9 @@ fn the_reader_sees_every_way_to_reach_upwards() {
     assert_eq!(found_in("src/search/library/file/mod.rs", "use super::super::Job;").len(), 1);
     assert_eq!(found_in("src/search/library/file/mod.rs", "use rayon::prelude::*;").len(), 1);
     assert_eq!(found_in("src/node/dtw.rs", "fn f() { rayon::spawn(|| ()) }").len(), 1);
+    assert_eq!(found_in("src/calls/dtw.rs", "use crate::node::task::Job;").len(), 1);
+    assert_eq!(found_in("src/calls/dtw.rs", "use wasm_bindgen::JsValue;").len(), 1);
+    assert_eq!(found_in("src/web/library.rs", "use std::fs;").len(), 1);
     assert_eq!(found_in("src/series.rs", "use crate::kernels::KernelError;").len(), 1);
 }
 

@@ -13,6 +13,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod portable;
+#[cfg(not(target_feature = "simd128"))]
 mod scalar;
 mod singles;
 mod words;
@@ -31,6 +32,8 @@ pub struct Level(Kind);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
+    /// A page that cannot run SIMD128 cannot run the module at all: there it would only be code to download.
+    #[cfg(not(target_feature = "simd128"))]
     Scalar,
     Portable,
     #[cfg(target_arch = "x86_64")]
@@ -42,7 +45,12 @@ enum Kind {
 impl Level {
     /// Every level of this processor, slowest first.
     pub fn available() -> Vec<Level> {
-        let levels = [Level(Kind::Scalar), Level(Kind::Portable)].into_iter();
+        let levels = [
+            #[cfg(not(target_feature = "simd128"))]
+            Level(Kind::Scalar),
+            Level(Kind::Portable),
+        ]
+        .into_iter();
         #[cfg(target_arch = "x86_64")]
         let levels = levels
             .chain(avx2::detected().then_some(Level(Kind::Avx2)))
@@ -62,9 +70,10 @@ impl Level {
         })
     }
 
-    /// `scalar`, `sse2`, `avx2`, `avx512` or `neon` (`portable` on other architectures).
+    /// `scalar`, `sse2`, `avx2`, `avx512`, `neon` or `simd128` (`portable` on other architectures).
     pub fn name(self) -> &'static str {
         match self.0 {
+            #[cfg(not(target_feature = "simd128"))]
             Kind::Scalar => "scalar",
             Kind::Portable => portable::NAME,
             #[cfg(target_arch = "x86_64")]
@@ -91,6 +100,7 @@ impl Level {
     #[inline]
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.0 {
+            #[cfg(not(target_feature = "simd128"))]
             Kind::Scalar => kernel.run::<scalar::Scalar>(),
             Kind::Portable => kernel.run::<portable::Portable>(),
             #[cfg(target_arch = "x86_64")]
@@ -115,6 +125,7 @@ pub(crate) trait Kernel {
     /// What it computes.
     type Output;
     /// How many vectors it can keep in registers to advantage; with more than sixteen it is also compiled for AVX-512.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     const REGISTERS: usize = 16;
     /// Computes it with vectors of type `V`.
     fn run<V: Vector>(self) -> Self::Output;

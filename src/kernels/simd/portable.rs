@@ -1,4 +1,4 @@
-//! Two lanes by the crate `wide`: SSE2 on any x86-64, NEON on any aarch64, plain arrays elsewhere.
+//! Two lanes by the crate `wide`: SSE2 on any x86-64, NEON on any aarch64, SIMD128 on WebAssembly, plain arrays elsewhere.
 
 use super::{MAX_LANES, Vector};
 use wide::f64x2;
@@ -8,6 +8,8 @@ pub(super) const NAME: &str = if cfg!(target_arch = "x86_64") {
     "sse2"
 } else if cfg!(target_arch = "aarch64") {
     "neon"
+} else if cfg!(target_feature = "simd128") {
+    "simd128"
 } else {
     "portable"
 };

@@ -1,12 +1,12 @@
 //! `NativeAgent`.
 
-use super::super::arguments::{copy, natural};
 use super::super::errors::Code;
 use super::environment::{self, Ends};
 use super::headers::MessageHeader;
 use super::identities::Identities;
 use super::outbox::{ErrorHeader, Outbox, RecordType};
 use super::{closed, identity, optional, small, thrown};
+use crate::calls::arguments::{copy, natural};
 use crate::swarm::agent::{AgentConfig, AgentEvent, AgentState, Connecting, Handler, HandlerFailure, Work};
 use crate::swarm::{Agent, SwarmCode, SwarmError};
 use bytes::Bytes;
@@ -177,7 +177,7 @@ impl NativeAgent {
     /// `wake` is called when there is something to take.
     #[napi(constructor, catch_unwind)]
     pub fn new(env: &Env, wake: Function<'_, (), Unknown<'static>>) -> Result<Self, Error<Code>> {
-        let outbox = Outbox::new(&wake).map_err(|error| Error::new(Code::Internal, error.reason.clone()))?;
+        let outbox = Outbox::new(&wake).map_err(|error| Error::new(Code::INTERNAL, error.reason.clone()))?;
         let open = Arc::new(Open {
             outbox,
             identities: Arc::default(),
@@ -250,7 +250,7 @@ impl NativeAgent {
     /// Everything that has happened since the last call, up to a batch.
     #[napi(catch_unwind)]
     pub fn take<'env>(&self, env: &'env Env) -> Result<Option<BufferSlice<'env>>, Error<Code>> {
-        self.open.outbox.take(env).map_err(|error| Error::new(Code::Internal, error.reason.clone()))
+        self.open.outbox.take(env).map_err(|error| Error::new(Code::INTERNAL, error.reason.clone()))
     }
 
     #[napi(catch_unwind)]

@@ -1,6 +1,5 @@
 //! `NativeCoordinator`.
 
-use super::super::arguments::{copy, natural};
 use super::super::authority::NativeAuthority;
 use super::super::errors::Code;
 use super::super::task::fallible_promise;
@@ -11,6 +10,7 @@ use super::headers::{
 use super::identities::Identities;
 use super::outbox::{Outbox, RecordType};
 use super::{closed, identity, optional, small, texts, thrown};
+use crate::calls::arguments::{copy, natural};
 use crate::security::audit::{Anchor, hex_of_head};
 use crate::security::{Grants, JoinToken};
 use crate::swarm::coordinator::{
@@ -136,7 +136,7 @@ impl NativeCoordinator {
     /// `wake` is called when there is something to take.
     #[napi(constructor, catch_unwind)]
     pub fn new(env: &Env, wake: Function<'_, (), Unknown<'static>>) -> Result<Self, Error<Code>> {
-        let outbox = Outbox::new(&wake).map_err(|error| Error::new(Code::Internal, error.reason.clone()))?;
+        let outbox = Outbox::new(&wake).map_err(|error| Error::new(Code::INTERNAL, error.reason.clone()))?;
         let open = Arc::new(Open {
             outbox,
             identities: Arc::default(),
@@ -225,7 +225,7 @@ impl NativeCoordinator {
     /// Everything that has happened since the last call, up to a batch.
     #[napi(catch_unwind)]
     pub fn take<'env>(&self, env: &'env Env) -> Result<Option<BufferSlice<'env>>, Error<Code>> {
-        self.open.outbox.take(env).map_err(|error| Error::new(Code::Internal, error.reason.clone()))
+        self.open.outbox.take(env).map_err(|error| Error::new(Code::INTERNAL, error.reason.clone()))
     }
 
     /// Certificate, private key and CA.

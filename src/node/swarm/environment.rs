@@ -41,7 +41,7 @@ pub(in crate::node) fn enter(env: &Env, what: Weak<dyn Ends>) -> Result<u64, Err
     if !hooked {
         // One for all: napi does not free what belongs to a hook that is removed.
         env.add_env_cleanup_hook((), |()| end_all())
-            .map_err(|error| Error::new(Code::Internal, error.reason.clone()))?;
+            .map_err(|error| Error::new(Code::INTERNAL, error.reason.clone()))?;
     }
     Ok(ticket)
 }

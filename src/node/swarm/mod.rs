@@ -24,8 +24,8 @@ pub(super) mod outbox;
 
 pub(super) use agent::NativeAgent;
 
-use super::arguments::natural;
 use super::errors::Code;
+use crate::calls::arguments::natural;
 use crate::security::{Identity, IdentityError};
 use crate::swarm::{SwarmCode, SwarmError};
 use napi::Error;
@@ -41,13 +41,13 @@ fn closed() -> Error<Code> {
 
 /// A time or a limit; -1 stands for none.
 fn optional(name: &str, value: f64) -> Result<Option<u64>, Error<Code>> {
-    if value == -1.0 { Ok(None) } else { natural(name, value).map(|value| Some(value as u64)) }
+    if value == -1.0 { Ok(None) } else { Ok(Some(natural(name, value)? as u64)) }
 }
 
 fn small(name: &str, value: f64) -> Result<u32, Error<Code>> {
     let whole = natural(name, value)?;
     u32::try_from(whole)
-        .map_err(|_| Error::new(Code::InvalidArgument, format!("{name} must be below 2^32, got {value}")))
+        .map_err(|_| Error::new(Code::INVALID_ARGUMENT, format!("{name} must be below 2^32, got {value}")))
 }
 
 fn texts(list: Vec<String>) -> Vec<Arc<str>> {
@@ -60,7 +60,7 @@ pub(super) fn identity(certificate: &str, private_key: &str, ca: &str) -> Result
         let code = match error {
             // It is one, but nobody would believe it: expired, or not of its own authority.
             IdentityError::Certificate(_) => Code::Swarm(SwarmCode::Unauthenticated),
-            _ => Code::InvalidArgument,
+            _ => Code::INVALID_ARGUMENT,
         };
         Error::new(code, format!("identity: {error}"))
     })

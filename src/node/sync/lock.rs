@@ -17,13 +17,13 @@ impl Lock {
     /// STORE: another one holds it, or the file cannot be made.
     pub(super) fn take(path: PathBuf) -> Result<Self, Error<Code>> {
         let failed = |error: std::io::Error| {
-            Error::new(Code::Store, format!("cannot lock {}: {error}", path.display()))
+            Error::new(Code::STORE, format!("cannot lock {}: {error}", path.display()))
         };
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(Error::new(
-                Code::Store,
+                Code::STORE,
                 format!("the database is replicated by another AgentDbSync, which holds {}", path.display()),
             )),
             Err(TryLockError::Error(error)) => Err(failed(error)),

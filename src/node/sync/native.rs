@@ -1,6 +1,5 @@
 //! `NativeSync`.
 
-use super::super::arguments::natural;
 use super::super::errors::Code;
 use super::super::keyring::NativeKeyring;
 use super::super::swarm::outbox::{Outbox, RecordType};
@@ -9,6 +8,7 @@ use super::database::{Handle, Texts};
 use super::engine::{Engine, Notice};
 use super::headers::{Notices, StatusHeader};
 use super::lock::Lock;
+use crate::calls::arguments::natural;
 use crate::swarm::SwarmCode;
 use crate::swarm::sync::{KeyringSeal, Links, Mailbox};
 use crate::sync::database::{DatabaseError, Value};
@@ -109,7 +109,7 @@ impl NativeSync {
         lock: Option<String>,
     ) -> Result<Self, Error<Code>> {
         let lock = lock.map(|path| Lock::take(PathBuf::from(path))).transpose()?;
-        let outbox = Outbox::new(&wake).map_err(|error| Error::new(Code::Internal, error.reason.clone()))?;
+        let outbox = Outbox::new(&wake).map_err(|error| Error::new(Code::INTERNAL, error.reason.clone()))?;
         let woken = outbox.clone();
         let mailbox = Mailbox::new(move || woken.push(RecordType::Links, 0.0, &(), &[]));
         let links = Links::new(mailbox.clone(), database).map_err(|error| thrown(&error))?;
@@ -133,7 +133,7 @@ impl NativeSync {
         let Inner { texts, engine, .. } = &mut *inner;
         let now_ms = natural("nowMs", now_ms)? as u64;
         let mut seed = [0; 32];
-        aws_lc_rs::rand::fill(&mut seed).map_err(|_| Error::new(Code::Internal, "no randomness"))?;
+        aws_lc_rs::rand::fill(&mut seed).map_err(|_| Error::new(Code::INTERNAL, "no randomness"))?;
         let seal = keyring.map(|keyring| Arc::new(KeyringSeal(keyring.0.clone())) as Arc<dyn Seal>);
         let options = OpenOptions {
             database: self.links.database().to_owned(),
@@ -292,7 +292,7 @@ impl NativeSync {
     /// Everything that has happened since the last call, up to a batch.
     #[napi(catch_unwind)]
     pub fn take<'env>(&self, env: &'env Env) -> Result<Option<BufferSlice<'env>>, Error<Code>> {
-        self.outbox.take(env).map_err(|error| Error::new(Code::Internal, error.reason.clone()))
+        self.outbox.take(env).map_err(|error| Error::new(Code::INTERNAL, error.reason.clone()))
     }
 
     /// Ends the links; the answer comes when the sockets are gone.
@@ -327,7 +327,7 @@ impl NativeSync {
             Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => {
                 let words = "a statement of this AgentDbSync is running: it cannot be called from a function of the database";
-                Err(Error::new(Code::Store, words))
+                Err(Error::new(Code::STORE, words))
             }
         }
     }
@@ -338,7 +338,7 @@ fn closed() -> Error<Code> {
 }
 
 fn handle<'a>(calls: Object<'a>, texts: &'a mut Texts) -> Result<Handle<'a>, Error<Code>> {
-    Handle::new(calls, texts).map_err(|error| Error::new(Code::Internal, error.reason.clone()))
+    Handle::new(calls, texts).map_err(|error| Error::new(Code::INTERNAL, error.reason.clone()))
 }
 
 /// A number where JavaScript has it exactly.
@@ -355,14 +355,14 @@ fn id(rid: Value) -> Either<f64, String> {
 /// What the user's database says.
 pub(super) fn store(error: &StoreError) -> Error<Code> {
     let code = match error {
-        StoreError::Corrupt(_) => Code::Corrupt,
-        StoreError::NewerFormat(_) | StoreError::UnsupportedTable { .. } => Code::Schema,
-        StoreError::OtherName(_) => Code::InvalidArgument,
-        StoreError::OtherSeal(_) => Code::Decrypt,
+        StoreError::Corrupt(_) => Code::CORRUPT,
+        StoreError::NewerFormat(_) | StoreError::UnsupportedTable { .. } => Code::SCHEMA,
+        StoreError::OtherName(_) => Code::INVALID_ARGUMENT,
+        StoreError::OtherSeal(_) => Code::DECRYPT,
         StoreError::Database(DatabaseError::Failed(message)) if message.contains("malformed") => {
-            Code::Corrupt
+            Code::CORRUPT
         }
-        _ => Code::Store,
+        _ => Code::STORE,
     };
     Error::new(code, error.to_string())
 }

@@ -5,7 +5,8 @@ use crate::kernels::KernelError;
 use crate::search::Job;
 use crate::series::Series;
 use rayon::prelude::*;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use web_time::Instant;
 
 /// Windows that one thread takes at once: what is near to one is likely to be near to the next.
 const WINDOWS_PER_TASK: usize = 32;

@@ -26,7 +26,9 @@ impl Level {
     pub(crate) fn run_singles<K: SinglesKernel>(self, kernel: K) -> K::Output {
         match self.0 {
             // Loops over arrays are both: plain Rust, and what the compiler vectorises for any architecture.
-            Kind::Scalar | Kind::Portable => kernel.run::<portable::Portable>(),
+            #[cfg(not(target_feature = "simd128"))]
+            Kind::Scalar => kernel.run::<portable::Portable>(),
+            Kind::Portable => kernel.run::<portable::Portable>(),
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 | Kind::Avx512 => {
                 // SAFETY: these are only made by `available`, after `avx2::detected` said that every feature which

@@ -3,6 +3,7 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod portable;
+#[cfg(not(target_feature = "simd128"))]
 mod scalar;
 
 use super::{Kind, Level, MAX_LANES};
@@ -20,6 +21,7 @@ impl Level {
     #[inline]
     pub(crate) fn run_words<K: WordKernel>(self, kernel: K) -> K::Output {
         match self.0 {
+            #[cfg(not(target_feature = "simd128"))]
             Kind::Scalar => kernel.run::<scalar::Scalar>(),
             Kind::Portable => kernel.run::<portable::Portable>(),
             #[cfg(target_arch = "x86_64")]

@@ -3,13 +3,14 @@
 use super::FileError;
 use crate::kernels::dtw::Metric;
 use crate::kernels::normalize::Normalize;
-use crate::security::keyring::STREAM_MAGIC;
 
 /// The version that is written, and the latest that is read.
 pub const VERSION: u32 = 1;
 
 /// First a byte that is not ASCII, last a line end and an end-of-file mark: what text-mode transfers change.
 const MAGIC: [u8; 8] = *b"\x89MSPL\r\n\x1a";
+/// What a sealed file begins with instead: the magic of a keyring's streams, known here without a keyring.
+pub(super) const SEALED_MAGIC: [u8; 8] = *b"\x89MSS\r\n\x1a\n";
 /// Opens the last bytes of the file.
 pub(super) const END: [u8; 8] = *b"MSPL-END";
 
@@ -145,7 +146,7 @@ impl Header {
 
 /// Checks the first bytes of a file, and gives the length of its header.
 pub(super) fn parse_prelude(bytes: &[u8; PRELUDE_BYTES]) -> Result<usize, FileError> {
-    if bytes[..STREAM_MAGIC.len()] == STREAM_MAGIC {
+    if bytes[..SEALED_MAGIC.len()] == SEALED_MAGIC {
         return Err(FileError::Sealed);
     }
     if bytes[..MAGIC.len()] != MAGIC {

@@ -14,6 +14,7 @@
 //! | `format` | the fields of the header, their limits, how they fit together |
 //! | `blocks` | a stream of bytes cut into checksummed blocks |
 //! | `decode`, `encode` | a library as such a stream |
+//! | `disk` | reading and replacing the file |
 //! | `replace` | the steps by which a file replaces another, over any [`Storage`] |
 //! | `sealed` | the same bytes under a key of a [`Keyring`](crate::security::keyring::Keyring) |
 
@@ -21,19 +22,29 @@ mod blocks;
 mod decode;
 mod encode;
 mod format;
+
+// Where there are files.
+#[cfg(not(target_family = "wasm"))]
+mod disk;
+#[cfg(not(target_family = "wasm"))]
 mod replace;
+#[cfg(not(target_family = "wasm"))]
 mod sealed;
 
 pub use decode::decode;
+#[cfg(not(target_family = "wasm"))]
+pub use disk::{read, write, write_to};
 pub use encode::encode;
 pub use format::VERSION;
+#[cfg(not(target_family = "wasm"))]
 pub use replace::{Disk, Storage};
+#[cfg(not(target_family = "wasm"))]
 pub use sealed::{read_sealed, write_sealed, write_sealed_to};
 
 use crate::kernels::dtw::Metric;
 use crate::kernels::normalize::Normalize;
+#[cfg(not(target_family = "wasm"))]
 use crate::security::keyring::KeyringError;
-use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -118,6 +129,7 @@ pub enum FileError {
     #[error("the pattern library is sealed: it takes the keyring to load it")]
     Sealed,
     /// With a keyring: the file does not open, or no key could be had.
+    #[cfg(not(target_family = "wasm"))]
     #[error(transparent)]
     Keyring(#[from] KeyringError),
     /// The operating system has no room for what the file holds.
@@ -133,41 +145,4 @@ impl FileError {
     fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { path: path.to_owned(), action, source }
     }
-}
-
-/// Saves a library, in place of what the file at `path` held before. A symbolic link stays one: what it points to is
-/// replaced. The permissions of an existing file are kept.
-///
-/// After an error the file is as it was, and nothing is left beside it. There is one exception: when everything worked
-/// but the directory could not be flushed (`action` is "flush the directory of"), the new library is in place, and
-/// only a loss of power could still undo that.
-pub fn write(path: &Path, saved: &Saved) -> Result<(), FileError> {
-    write_to(&Disk, path, saved)
-}
-
-/// [`write()`] over any storage.
-pub fn write_to<S: Storage>(storage: &S, path: &Path, saved: &Saved) -> Result<(), FileError> {
-    let header = encode::check(saved)?;
-    replace::replace(storage, path, |file| encode::encode_checked(saved, &header, file))
-}
-
-/// Loads a library. Needs memory for what the file holds and a small constant; reads once, front to back.
-pub fn read(path: &Path) -> Result<Saved, FileError> {
-    let (file, size) = open(path)?;
-    decode(file, size, path)
-}
-
-/// The file at `path` and its length in bytes.
-fn open(path: &Path) -> Result<(File, u64), FileError> {
-    let found = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => FileError::Missing { path: path.to_owned() },
-        _ => FileError::Io { path: path.to_owned(), action: "open", source: error },
-    };
-    // Before opening it, because opening a pipe waits for somebody to write to it.
-    if !fs::metadata(path).map_err(found)?.is_file() {
-        return Err(FileError::NotAFile { path: path.to_owned() });
-    }
-    let file = File::open(path).map_err(found)?;
-    let size = file.metadata().map_err(FileError::io(path, "read"))?.len();
-    Ok((file, size))
 }

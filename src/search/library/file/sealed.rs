@@ -3,11 +3,16 @@
 //! What is sealed is the whole plain file, in the chunks of [`StreamSealer`](crate::security::keyring::StreamSealer), on its
 //! way to the disk: there is no second copy of it, and never a plain one beside the target.
 
+use super::disk::open;
+use super::format::SEALED_MAGIC;
 use super::replace::{Disk, Storage, replace};
-use super::{FileError, Saved, decode, encode, open};
-use crate::security::keyring::{Keyring, KeyringError};
+use super::{FileError, Saved, decode, encode};
+use crate::security::keyring::{Keyring, KeyringError, STREAM_MAGIC};
 use std::io::BufReader;
 use std::path::Path;
+
+// What a reader without a keyring takes for sealed is what a keyring writes.
+const _: () = assert!(u64::from_ne_bytes(SEALED_MAGIC) == u64::from_ne_bytes(STREAM_MAGIC));
 
 /// What a sealed library is bound to: a sealed file of another kind does not open as one.
 const KIND: &str = "midstreamer.library";

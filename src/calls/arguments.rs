@@ -1,19 +1,18 @@
 //! Numbers and views that crossed from JavaScript, into checked Rust values.
 //!
-//! Everything crosses as f64, because napi's integer conversions wrap silently (`-1` becomes 4294967295).
+//! Everything crosses as f64, because conversions to integers wrap silently (`-1` becomes 4294967295).
 
-use super::errors::{Code, input, invalid, no_memory};
+use super::refusal::{Refusal, input, invalid, no_memory};
 use crate::kernels::dtw::{DtwOptions, Metric};
 use crate::kernels::normalize::Normalize;
 use crate::search::Candidates;
 use crate::series::{Series, SeriesBuf};
-use napi::Error;
 
 /// The largest integer below which a JavaScript number holds every integer exactly.
 const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
 
 /// A count or a length.
-pub(super) fn natural(name: &str, value: f64) -> Result<usize, Error<Code>> {
+pub(crate) fn natural(name: &str, value: f64) -> Result<usize, Refusal> {
     if (0.0..=MAX_SAFE_INTEGER).contains(&value) && value.fract() == 0.0 {
         Ok(value as usize)
     } else {
@@ -22,17 +21,17 @@ pub(super) fn natural(name: &str, value: f64) -> Result<usize, Error<Code>> {
 }
 
 /// A Sakoe-Chiba radius; -1 stands for none.
-pub(super) fn window(value: f64) -> Result<Option<usize>, Error<Code>> {
+pub(crate) fn window(value: f64) -> Result<Option<usize>, Refusal> {
     if value == -1.0 { Ok(None) } else { natural("window", value).map(Some) }
 }
 
 /// The options of every DTW function.
-pub(super) fn dtw_options(
+pub(crate) fn dtw_options(
     metric: u32,
     window: f64,
     normalize: u32,
     max_distance: f64,
-) -> Result<DtwOptions, Error<Code>> {
+) -> Result<DtwOptions, Refusal> {
     Ok(DtwOptions {
         metric: match metric {
             0 => Metric::Absolute,
@@ -56,20 +55,20 @@ pub(super) fn dtw_options(
 }
 
 /// A view of JavaScript memory, for the duration of a synchronous call.
-pub(super) fn series<'a>(name: &str, values: &'a [f64], channels: f64) -> Result<Series<'a>, Error<Code>> {
+pub(crate) fn series<'a>(name: &str, values: &'a [f64], channels: f64) -> Result<Series<'a>, Refusal> {
     Series::new(name, values, natural("channels", channels)?).map_err(input)
 }
 
 /// A copy of JavaScript memory, or TOO_LARGE: an input can be as large as memory itself, and an allocation that fails
 /// otherwise ends the process.
-pub(super) fn copy<T: Copy>(name: &str, values: &[T]) -> Result<Vec<T>, Error<Code>> {
+pub(crate) fn copy<T: Copy>(name: &str, values: &[T]) -> Result<Vec<T>, Refusal> {
     let mut own = room(name, values.len())?;
     own.extend_from_slice(values);
     Ok(own)
 }
 
 /// An empty vector with room for `length` items, or TOO_LARGE.
-pub(super) fn room<T>(name: &str, length: usize) -> Result<Vec<T>, Error<Code>> {
+pub(crate) fn room<T>(name: &str, length: usize) -> Result<Vec<T>, Refusal> {
     let mut empty = Vec::new();
     let bytes = length.saturating_mul(size_of::<T>());
     empty.try_reserve_exact(length).map_err(|_| no_memory(name, bytes))?;
@@ -77,19 +76,19 @@ pub(super) fn room<T>(name: &str, length: usize) -> Result<Vec<T>, Error<Code>> 
 }
 
 /// A copy, for work that goes on after the call.
-pub(super) fn series_buf(name: &str, values: &[f64], channels: f64) -> Result<SeriesBuf, Error<Code>> {
+pub(crate) fn series_buf(name: &str, values: &[f64], channels: f64) -> Result<SeriesBuf, Refusal> {
     SeriesBuf::new(name, copy(name, values)?, natural("channels", channels)?).map_err(input)
 }
 
 /// Candidates as the facade packs them: all values in one run. With `steps` above 0 they are rows of that many
 /// time steps, otherwise `ends` says where each one ends in `values`.
-pub(super) fn candidates(
+pub(crate) fn candidates(
     name: &str,
     values: &[f64],
     ends: &[f64],
     steps: f64,
     channels: f64,
-) -> Result<Candidates, Error<Code>> {
+) -> Result<Candidates, Refusal> {
     let channels = natural("channels", channels)?;
     if steps > 0.0 {
         let steps = natural("length", steps)?;
@@ -102,11 +101,11 @@ pub(super) fn candidates(
 }
 
 /// The parts of `values` that end at `ends`, which must not decrease nor exceed the values.
-pub(super) fn runs<'a, T>(
+pub(crate) fn runs<'a, T>(
     name: &str,
     values: &'a [T],
     ends: &[f64],
-) -> Result<impl Iterator<Item = &'a [T]>, Error<Code>> {
+) -> Result<impl Iterator<Item = &'a [T]>, Refusal> {
     let mut start = 0;
     let mut list = Vec::with_capacity(ends.len());
     for &end in ends {
