@@ -23,7 +23,8 @@ function load() {
     throw new MidstreamerError(
       `the native addon for ${process.platform}-${process.arch} did not load. It is in the package ${wanted}, which `
       + 'npm leaves out with --omit=optional, or when package-lock.json was written on another platform. '
-      + `Install it with: npm install ${wanted}@${version} (in a clone of the repository: npm run build)`,
+      + `Install it with: npm install ${wanted}@${version} (in a clone of the repository: npm run build). `
+      + `Kernels and pattern search run without it, from ${name}/wasm`,
       { code: 'INTERNAL', cause },
     )
   }

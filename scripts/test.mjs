@@ -13,6 +13,9 @@ import { installReleases, releases } from './node-matrix.mjs'
 import { nodeCounts, rustCounts } from './runners.mjs'
 import { checkToolchain, firstLine } from './toolchain.mjs'
 import { verifyPackage } from './verify-package.mjs'
+import { buildWasm } from './wasm.mjs'
+import { testWasm } from './wasm/tests.mjs'
+import { noWasm } from './wasm/toolchain.mjs'
 import { noZig } from './zig.mjs'
 
 /** Files that the build writes and that are committed all the same, so that a clone can be read without building. */
@@ -53,7 +56,8 @@ const rustTests = (args, env) =>
  */
 function nodeTests(node, held = false) {
   const files = readdirSync(join(root, '__test__'), { recursive: true })
-    .filter((file) => /\.test\.(js|cjs|mjs)$/.test(file))
+    // Those of wasm/ have steps of their own.
+    .filter((file) => /\.test\.(js|cjs|mjs)$/.test(file) && !/^wasm[\\/]/.test(file))
     .map((file) => join('__test__', file))
     .sort()
   if (files.length === 0) throw new Stop('no tests in __test__')
@@ -92,6 +96,25 @@ async function examples() {
   const files = readdirSync(join(root, 'examples')).filter((file) => /\.[cm]js$/.test(file)).sort()
   for (const file of files) await run(process.execPath, [join('examples', file)])
   return `${files.length} examples`
+}
+
+/** Builds the addon and, beside it, the WebAssembly module: each leaves a processor idle for most of its time. True when both are there. */
+async function builds() {
+  // What the tests run is what would be released, where it can be built here.
+  const target = releasedTarget()
+  const reason = noWasm()
+  let both = false
+  const addon = steps.step('Build the addon', () => (target === null ? build() : buildRelease(target)))
+  const module = reason !== null ? undefined : steps.attempt('Build for WebAssembly', async () => {
+    const note = await buildWasm({ held: true })
+    both = true
+    return note
+  })
+  await Promise.allSettled([addon, module])
+  await addon
+  if (target === null) steps.skip('The addon as it is released', noZig() ?? `no binary for ${process.arch}`)
+  if (reason !== null) steps.skip('Build for WebAssembly', reason)
+  return both
 }
 
 /** The release build, here too: it shares what `npm test` compiled, and the tests then run at full speed. */
@@ -150,11 +173,9 @@ async function everything() {
   await steps.step('Install development dependencies', () => install())
   await rust()
   const generated = read(GENERATED)
-  // What the tests run is what would be released, where it can be built here.
-  const target = releasedTarget()
-  await steps.step('Build the addon', () => (target === null ? build() : buildRelease(target)))
-  if (target === null) steps.skip('The addon as it is released', noZig() ?? `no binary for ${process.arch}`)
+  const wasm = await builds()
   await steps.attempt('Generated files are the committed ones', () => unchanged(generated))
+  if (wasm) await testWasm(steps)
   await javascript()
 }
 

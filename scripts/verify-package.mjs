@@ -10,7 +10,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { isMain, main, root, run, tool } from './steps.mjs'
 import { installReleases } from './node-matrix.mjs'
 import { checkBundles } from './package/bundles.mjs'
-import { builtAddon, expect, json, name, pack, stageRelease } from './package/release.mjs'
+import { builtAddon, builtWasm, expect, json, name, pack, stageRelease } from './package/release.mjs'
 import { checkNoExternalBuffers, checkReadOnly, checkRuntimes } from './package/runtimes.mjs'
 import { User } from './package/user.mjs'
 import { serve } from './registry.mjs'
@@ -34,6 +34,15 @@ async function compile(user, folder) {
     await user.run(folder, process.execPath, [tool('typescript', 'bin', 'tsc'), '-p', folder])
     console.log(`compiles: ${file}, ${JSON.stringify(options)}`)
   }
+}
+
+/** How every entry is resolved. The one for WebAssembly is an ES module alone. */
+async function checkTypes(tarball) {
+  const attw = (...args) =>
+    run(process.execPath, [tool('@arethetypeswrong', 'cli', 'dist', 'index.js'), tarball, '--format', 'ascii', '--no-color', '--no-emoji', ...args])
+  await attw('--exclude-entrypoints', './wasm')
+  if (builtWasm()) await attw('--entrypoints', './wasm', '--profile', 'esm-only')
+  else console.log('does not run here: ./wasm, which is not built (npm run build:wasm)')
 }
 
 /** npm brings the facade and the binary of this platform, and no other of ours. */
@@ -61,6 +70,7 @@ async function checkMissing(user, folder, addon) {
   const { version } = json(root, 'package.json')
   expect(message.startsWith('INTERNAL: ') && message.includes(`npm install ${platform}@${version}`), `without ${platform} the user reads:\n${message}`)
   console.log(`npm ci --omit=optional: ${message.trim().split('\n')[0]}`)
+  if (builtWasm()) await user.use(folder, 'WebAssembly, without the addon', process.execPath, ['wasm.mjs'])
 }
 
 /** Throws a Stop when anything is not as a user needs it. */
@@ -83,7 +93,7 @@ export async function verifyPackage() {
     console.log(`packed: ${platform.filename}, ${mebibytes(platform.size)} MiB, ${mebibytes(platform.unpackedSize)} MiB unpacked`)
     expect(platform.unpackedSize < MOST_BYTES, `${platform.filename} unpacks to ${mebibytes(platform.unpackedSize)} MiB: look at what has grown`)
     await run(process.execPath, [tool('publint', 'src', 'cli.js'), '--strict', facade.tarball])
-    await run(process.execPath, [tool('@arethetypeswrong', 'cli', 'dist', 'index.js'), facade.tarball, '--format', 'ascii', '--no-color', '--no-emoji'])
+    await checkTypes(facade.tarball)
 
     const brought = Object.keys(json(root, 'package.json').dependencies).map((dependency) => join(root, 'node_modules', dependency))
     const registry = await serve([...packages, ...(await pack(brought, join(work, 'dependencies')))])

@@ -13,24 +13,28 @@ export function allClose(actual, expected, message) {
   for (let k = 0; k < expected.length; k++) close(actual[k], expected[k], `${message ?? 'values'}[${k}]`)
 }
 
-/** An error of ours: the code, and every text in the message. */
-export function coded(code, ...texts) {
-  return (error) => {
-    assert.ok(error instanceof MidstreamerError, `not a MidstreamerError: ${error?.stack ?? error}`)
+/** What is asserted of errors, which are of the class `Ours`: each entry of the package that is bundled has its own. */
+export function errorsOf(Ours) {
+  /** An error of ours: the code, and every text in the message. */
+  const coded = (code, ...texts) => (error) => {
+    assert.ok(error instanceof Ours, `not a MidstreamerError: ${error?.stack ?? error}`)
     assert.equal(error.code, code, error.message)
     assert.equal(error.name, 'MidstreamerError')
     for (const text of texts) assert.ok(error.message.includes(text), `${JSON.stringify(error.message)} lacks ${JSON.stringify(text)}`)
     return true
   }
+  return {
+    coded,
+    /** The call returns a promise, whatever its arguments, and that one rejects. */
+    async rejects(call, code, ...texts) {
+      let promise
+      assert.doesNotThrow(() => { promise = call() }, 'an asynchronous function must not throw')
+      await assert.rejects(promise, coded(code, ...texts))
+    },
+    throws(call, code, ...texts) {
+      assert.throws(call, coded(code, ...texts))
+    },
+  }
 }
 
-/** The call returns a promise, whatever its arguments, and that one rejects. */
-export async function rejects(call, code, ...texts) {
-  let promise
-  assert.doesNotThrow(() => { promise = call() }, 'an asynchronous function must not throw')
-  await assert.rejects(promise, coded(code, ...texts))
-}
-
-export function throws(call, code, ...texts) {
-  assert.throws(call, coded(code, ...texts))
-}
+export const { coded, rejects, throws } = errorsOf(MidstreamerError)

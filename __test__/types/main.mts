@@ -15,6 +15,8 @@ import {
   correlationAnalysis, crossAssetCorrelationMatrix, dtwBatch as traderBatch, executeSwarmStrategy, getSwarmMetrics, getSwarmStatus, monitorSwarmHealth, scaleSwarm, setMarketData, shutdownSwarm,
   swarm as traderSwarm, TemporalCompare as TraderCompare,
 } from '@neural-trader/midstreamer/neural-trader'
+import * as wasm from '@neural-trader/midstreamer/wasm'
+import type { InitializeOptions, Match as WasmMatch } from '@neural-trader/midstreamer/wasm'
 import type { MarketData, Swarm, SwarmAgentConfig, SwarmConfig, SwarmTask, SwarmTaskResult } from '@neural-trader/midstreamer/neural-trader'
 
 /** Both types are the same, in both directions. */
@@ -28,6 +30,21 @@ const candidates: Candidates[] = [series, { data: new Float64Array(4), length: 2
 const measure: ElasticMeasure = 'soft-dtw'
 const elasticOptions: ElasticOptions = { gamma: 0.1, window: 3 }
 const lcsOptions: LcsOptions = {}
+
+/** The same types, and its own beginning. */
+export async function inWasm(): Promise<void> {
+  const begin: InitializeOptions = { module: new URL('https://example.com/midstreamer.wasm'), workers: 2 }
+  await wasm.initialize(begin)
+  await wasm.initialize()
+  same<typeof wasm.dtwBatch, typeof dtwBatch>()
+  same<WasmMatch, Match>()
+  const library: PatternLibrary = new wasm.PatternLibrary({ length: 2 })
+  new wasm.StreamMatcher(library)
+  // @ts-expect-error: no such option
+  await wasm.initialize({ worker: 2 })
+  // @ts-expect-error: there are no sockets
+  wasm.Coordinator
+}
 
 export async function librariesAndStreams(): Promise<void> {
   const shape: LibraryOptions = { length: 2, channels: 1, window: 1, metric: 'absolute', normalize: 'zscore' }
@@ -44,6 +61,11 @@ export async function librariesAndStreams(): Promise<void> {
   const pruned: number | undefined = library.lastSearch?.prunedByBound
   await library.save('file')
   const loaded: PatternLibrary = await PatternLibrary.load('file')
+  const bytes: Uint8Array = await loaded.toBytes()
+  const again: PatternLibrary = await PatternLibrary.fromBytes(bytes)
+  // @ts-expect-error: text is not bytes
+  await PatternLibrary.fromBytes('bytes')
+  again.searchSync([1, 2])
   const matcher = new StreamMatcher(library, { k: 1, maxDistance: 2 })
   const pushed: Match[] = matcher.push(1, 2)
   const many: Match[][] = matcher.pushMany(new Float32Array(3), [1, 2, 3])

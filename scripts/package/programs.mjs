@@ -2,6 +2,7 @@
 
 import { chmodSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { builtWasm } from './release.mjs'
 
 /** The body of a program that uses every part once. `load` is how it gets at an entry. */
 const body = (name, load) => `
@@ -60,6 +61,27 @@ if (isMainThread) {
 } else use()
 `
 
+/** What there is in WebAssembly. */
+const wasm = (name) => `
+import { initialize, dtw, dtwBatch, dtwSync, lcsSync, version, MidstreamerError, PatternLibrary } from '${name}/wasm'
+
+function equal(found, wanted, what) {
+  if (JSON.stringify(found) !== JSON.stringify(wanted)) throw new Error(what + ': ' + JSON.stringify(found) + ', not ' + JSON.stringify(wanted))
+}
+
+await initialize()
+const a = Float64Array.of(1, 2, 3), b = Float64Array.of(2, 3, 4)
+equal([dtwSync(a, b), await dtw(a, b), lcsSync('ABCBDAB', 'BDCABA')], [2, 2, 4], 'pairs')
+equal(Array.from(await dtwBatch(a, [b, a, [9]])), [2, 0, 21], 'batch')
+const library = new PatternLibrary({ length: 3 })
+library.add([{ id: 'b', values: b }, { id: 'far', values: [9, 9, 9] }])
+const [nearest] = await (await PatternLibrary.fromBytes(await library.toBytes())).search(a, { k: 1 })
+equal(nearest.id, 'b', 'nearest')
+const code = await dtw([NaN], [1]).catch((error) => error instanceof MidstreamerError && error.code)
+equal(code, 'NON_FINITE', 'code')
+console.log('used', version().kernel)
+`
+
 const TYPESCRIPT = (name) => `
 import { dtw, dtwSync, lcsSync, version, MidstreamerError, type DtwOptions, type Series } from '${name}'
 import { TemporalCompare } from '${name}/compat'
@@ -73,12 +95,13 @@ const common: number = lcsSync('abc', ['a'].join())
 const old: number = new TemporalCompare(1).dtw(new Float64Array(1), new Float64Array(1))
 const code: string | undefined = new Error() instanceof MidstreamerError ? 'yes' : undefined
 const text: Promise<string> = correlationAnalysis({ A: series }, 90)
+${builtWasm() ? `const inWasm: Promise<number> = import('${name}/wasm').then(async ({ initialize, dtw }) => (await initialize({ workers: 1 }), dtw(series, series, options)))` : 'const inWasm = null'}
 const task: Promise<SwarmTaskResult> = swarm.orchestrateTask({ task_type: 'dtw', description: 'a pair' })
 // @ts-expect-error: a string is not a series
 dtwSync('abc', series)
 // @ts-expect-error: no such option
 dtwSync(series, series, { windows: 1 })
-export default [now, later, common, old, code, version(), text, task, QUICServer]
+export default [now, later, common, old, code, version(), text, task, inWasm, QUICServer]
 `
 
 /** Writes them into `folder`; the names are what `run` gets. */
@@ -90,6 +113,7 @@ import { createRequire } from 'node:module'
 equal(createRequire(import.meta.url)('${name}').MidstreamerError === midstreamer.MidstreamerError, true, 'one class')
 await use()${DONE}\n`,
     'worker.cjs': worker(name),
+    'wasm.mjs': wasm(name),
     'missing.cjs': `try { require('${name}') } catch (error) { console.log(error.code + ': ' + error.message) }\n`,
     'consumer.mts': TYPESCRIPT(name),
     'consumer.cts': TYPESCRIPT(name),

@@ -21,14 +21,27 @@ export function builtAddon() {
   return files[0]
 }
 
+/** Whether `npm run build:wasm` was run in the checkout. A release always has it; elsewhere the package is tried without. */
+export const builtWasm = () => existsSync(join(root, 'wasm', 'midstreamer.wasm'))
+
+/** The manifest without what is not built. */
+function withoutWasm({ exports, files, ...manifest }) {
+  const { './wasm': _, ...others } = exports
+  return { ...manifest, exports: others, files: files.filter((file) => !file.startsWith('wasm')) }
+}
+
 /**
  * Copies what a release holds to `stage` and writes its manifest by the same command as the release. That command wants
  * a binary for every platform; those of other platforms are empty here and never installed.
  */
 export async function stageRelease(stage, addon) {
-  const manifest = json(root, 'package.json')
+  const whole = json(root, 'package.json')
+  const manifest = builtWasm() ? whole : withoutWasm(whole)
   mkdirSync(stage)
-  for (const file of ['package.json', 'package-lock.json', 'README.md', ...manifest.files]) {
+  writeFileSync(join(stage, 'package.json'), JSON.stringify(manifest, null, 2))
+  // What begins with an exclamation mark is left out.
+  const files = manifest.files.filter((file) => !file.startsWith('!'))
+  for (const file of ['package-lock.json', 'README.md', ...files]) {
     expect(existsSync(join(root, file)), `package.json lists ${file}, which does not exist`)
     cpSync(join(root, file), join(stage, file), { recursive: true })
   }

@@ -7,7 +7,7 @@ import { root, run } from '../steps.mjs'
 import { releases } from '../node-matrix.mjs'
 import { runtimes } from '../runtimes.mjs'
 import { firstLine } from '../toolchain.mjs'
-import { expect } from './release.mjs'
+import { builtWasm, expect } from './release.mjs'
 import { setWritable } from './user.mjs'
 
 /** Nobody in particular: the user that no file belongs to. */
@@ -25,7 +25,7 @@ export async function checkRuntimes(user, folder) {
   const all = [{ kind: 'node', name: `Node ${process.versions.node}`, path: process.execPath }, ...nodes, ...runtimes()]
   for (const { kind, name, path } of all) {
     const env = kind === 'deno' ? { DENO_DIR: join(folder, '.deno'), DENO_NO_UPDATE_CHECK: '1' } : {}
-    for (const file of ['use.cjs', 'use.mjs', 'worker.cjs']) await user.use(folder, `${name}, ${file}`, path, ARGUMENTS[kind](file), { env })
+    for (const file of ['use.cjs', 'use.mjs', 'worker.cjs', ...(builtWasm() ? ['wasm.mjs'] : [])]) await user.use(folder, `${name}, ${file}`, path, ARGUMENTS[kind](file), { env })
   }
   for (const missing of ['Bun', 'Deno'].filter((wanted) => !all.some(({ name }) => name.startsWith(wanted))))
     console.log(`does not run here: ${missing}, of which none is listed for ${process.platform} ${process.arch}`)

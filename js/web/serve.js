@@ -1,0 +1,33 @@
+'use strict'
+// A worker's side: one call after the other, each answered by one message, with progress in between.
+
+const glue = require('glue')
+const { calls, guarded } = require('./calls.js')
+const { buffersOf } = require('./pool.js')
+
+/** How often progress is told, in milliseconds. */
+const PROGRESS_MS = 25
+
+/** Takes the module, and returns what is to be done with each message; `post(message, buffers)` answers. */
+function serve(module, post) {
+  glue.initSync({ module })
+  return ({ id, name, args, told }) => {
+    let last = performance.now()
+    glue.onProgress(told
+      ? (done) => {
+          if (performance.now() - last < PROGRESS_MS) return
+          last = performance.now()
+          post({ id, done }, [])
+        }
+      : undefined)
+    let result
+    try {
+      result = guarded(() => calls[name](...args))
+    } catch ({ code, message, trapped }) {
+      return post({ id, error: { code, message, trapped } }, [])
+    }
+    post({ id, result }, buffersOf(result))
+  }
+}
+
+module.exports = { serve }
