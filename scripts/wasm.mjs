@@ -73,6 +73,8 @@ async function bundle(entryPoints, outdir, external) {
     format: 'esm',
     platform: 'neutral',
     target: 'es2022',
+    // What a stack shows, and what a class is called.
+    keepNames: true,
     mainFields: ['main'],
     external,
     plugins: [webInstead()],

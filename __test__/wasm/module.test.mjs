@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { copyFile, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
@@ -18,9 +19,19 @@ const root = fileURLToPath(new URL('../../', import.meta.url))
 const { MidstreamerError } = module
 const { rejects, throws } = errorsOf(MidstreamerError)
 
+/** Values that the declarations export: those of index.d.ts by a list, the others by themselves. */
+function declared(file) {
+  const text = readFileSync(join(root, file), 'utf8')
+  const [, list] = /^export \{\n([\s\S]*?)^\} from '.\/index.js'/m.exec(text)
+  const own = [...text.matchAll(/^export function (\w+)/gm)].map(([, name]) => name)
+  return [...list.matchAll(/^ {2}(\w+),$/gm)].map(([, name]) => name).concat(own).sort()
+}
+
 test('the names are those of the addon, without what needs sockets, files and keys', () => {
   const without = ['Agent', 'AgentDbSync', 'CertificateAuthority', 'Coordinator', 'Keyring', 'PatternLearner', 'verifyAuditLog']
   assert.deepEqual(Object.keys(module).sort(), [...Object.keys(addon).filter((name) => !without.includes(name)), 'initialize'].sort())
+  assert.deepEqual(declared('wasm.d.mts'), Object.keys(module).sort())
+  for (const [name, value] of Object.entries(module)) assert.equal(value.name, name)
   assert.deepEqual(module.version(), { package: addon.version().package, kernel: 'simd128', threads: availableParallelism() })
   assert.notEqual(MidstreamerError, addon.MidstreamerError)
 })

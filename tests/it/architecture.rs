@@ -131,7 +131,8 @@ const LAYERS: &[Layer] = &[
             "std::fs",
             "std::net",
             "std::process",
-            "std::time",
+            "std::time::Instant",
+            "std::time::SystemTime",
         ],
     },
     // WebAssembly has neither threads nor files, and no clock in `std`.
@@ -147,7 +148,8 @@ const LAYERS: &[Layer] = &[
             "std::fs",
             "std::net",
             "std::process",
-            "std::time",
+            "std::time::Instant",
+            "std::time::SystemTime",
         ],
     },
     // Threads are started through `search` and `swarm`.
