@@ -154,6 +154,35 @@ test('a panic is an INTERNAL error, on this thread and in a worker, and both go 
   }
 })
 
+test('workers that do not start, or end, fail the calls that they were for, and no others', async (t) => {
+  const { Pool } = await internals(t)
+  const refused = { code: 'INTERNAL', message: /a worker of the WebAssembly module failed: / }
+  const forbidden = new Pool(undefined, { width: 2, start() { throw new Error('forbidden') } })
+  const both = [forbidden.run('dtw', []), forbidden.run('dtw', [])]
+  for (const call of both) await assert.rejects(call, { ...refused, message: /forbidden/ })
+
+  // The first worker starts and its like never again; the second call waits for it.
+  const started = []
+  const host = {
+    width: 2,
+    start(_, events) {
+      if (started.length === 1) throw new Error('no more')
+      const worker = { ...events, posted: [], post: (message) => worker.posted.push(message), hold() {}, release() {}, end() {} }
+      started.push(worker)
+      return worker
+    },
+  }
+  const pool = new Pool(undefined, host)
+  const [first, second] = [pool.run('dtw', [1]), pool.run('dtw', [2])]
+  const [worker] = started
+  assert.deepEqual(worker.posted.map(({ args }) => args), [[1]])
+  worker.answered({ id: worker.posted[0].id, result: 'one' })
+  assert.equal(await first, 'one')
+  assert.deepEqual(worker.posted.map(({ args }) => args), [[1], [2]])
+  worker.failed(new Error('it ended'))
+  await assert.rejects(second, { ...refused, message: /it ended/ })
+})
+
 test('a browser without workers, as far as Node can stand in for one', async () => {
   const page = await import('../../wasm/browser.mjs')
   const { rejects, throws } = errorsOf(page.MidstreamerError)

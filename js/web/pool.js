@@ -11,7 +11,16 @@ function buffersOf(value) {
 }
 
 /** The caller may change its arrays as soon as the call returns, so the call has its own. */
-const own = (args) => args.map((arg) => (ArrayBuffer.isView(arg) ? arg.slice() : arg))
+function own(args) {
+  try {
+    return args.map((arg) => (ArrayBuffer.isView(arg) ? arg.slice() : arg))
+  } catch (error) {
+    if (error instanceof RangeError) throw failure('TOO_LARGE', `there is no memory for a copy of what was passed: ${error.message}`)
+    throw error
+  }
+}
+
+const failed = (error) => failure('INTERNAL', `internal error: a worker of the WebAssembly module failed: ${error?.message ?? error}`)
 
 const aborted = () => failure('ABORTED', 'the operation was aborted')
 
@@ -60,7 +69,14 @@ class Pool {
       let worker = this.#idle.pop()
       if (worker === undefined) {
         if (this.#started >= this.#host.width) return
-        worker = this.#start()
+        try {
+          worker = this.#start()
+        } catch (error) {
+          // A page may forbid workers. Calls that wait for the others wait on.
+          if (this.#started === 0) this.#waiting.shift().reject(failed(error))
+          else return
+          continue
+        }
       }
       const call = this.#waiting.shift()
       call.worker = worker
@@ -72,11 +88,11 @@ class Pool {
   }
 
   #start() {
-    this.#started++
     const worker = this.#host.start(this.#module, {
       answered: (message) => this.#answered(worker, message),
       failed: (error) => this.#failed(worker, error),
     })
+    this.#started++
     return worker
   }
 
@@ -103,7 +119,7 @@ class Pool {
   #failed(worker, error) {
     if (worker.gone) return
     this.#drop(worker)
-    worker.call?.reject(failure('INTERNAL', `internal error: a worker of the WebAssembly module failed: ${error?.message ?? error}`))
+    worker.call?.reject(failed(error))
     worker.call = undefined
     this.#next()
   }
