@@ -72,12 +72,13 @@ function checkSize(args) {
   if (bytes > MOST_BYTES) throw failure('TOO_LARGE', `${bytes} bytes were passed, and WebAssembly takes ${MOST_BYTES} at most`)
 }
 
-/** What a trap was: a panic, which has left its message, or memory that was used up, which leaves none. */
+/** What a trap was: a panic, which has left its message, or memory that could not be had, which leaves none. */
 function trap(error) {
-  const message = glue.lastPanic()
-  if (message !== '') return { code: 'INTERNAL', message: `internal error: ${message}` }
-  if (/unreachable/.test(error.message)) return { code: 'TOO_LARGE', message: 'the memory that WebAssembly can have is used up' }
-  return { code: 'INTERNAL', message: `internal error: ${error.message}` }
+  const panic = glue.lastPanic()
+  // The panic of a collection that would be larger than half of all addresses, or the abort of one that is refused.
+  const memory = panic === '' ? /unreachable/.test(error.message) : panic.endsWith('capacity overflow')
+  if (memory) return { code: 'TOO_LARGE', message: 'this takes more memory than WebAssembly can have' }
+  return { code: 'INTERNAL', message: `internal error: ${panic === '' ? error.message : panic}` }
 }
 
 /** Runs `call`; what it throws has a code. */
