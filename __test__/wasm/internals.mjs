@@ -7,3 +7,4 @@ import task from '../../js/task.js'
 export const { fromNative } = errors
 export const { run } = task
 export const { Pool } = pool
+export { serve } from '../../js/web/serve.js'

@@ -183,6 +183,31 @@ test('workers that do not start, or end, fail the calls that they were for, and 
   await assert.rejects(second, { ...refused, message: /it ended/ })
 })
 
+test('a worker whose memory has grown is not kept', async (t) => {
+  const { Pool, serve } = await internals(t)
+  const posted = []
+  const answer = serve(undefined, (message) => posted.push(message))
+  answer({ id: 1, name: 'dtwBatch', args: [Float64Array.of(1), new Float64Array(1000), new Float64Array(0), 1, 0, -1, 0, Infinity, 1] })
+  answer({ id: 2, name: 'dtwBatch', args: [Float64Array.of(1), new Float64Array(8_000_000), new Float64Array(0), 1, 0, -1, 0, Infinity, 1] })
+  assert.deepEqual(posted.map(({ result, grown }) => [result.length, grown]), [[1000, false], [8_000_000, true]])
+
+  const started = []
+  const host = {
+    width: 1,
+    start(_, events) {
+      const worker = { ...events, ended: 0, posted: [], post: (message) => worker.posted.push(message), hold() {}, release() {}, end() { worker.ended++ } }
+      started.push(worker)
+      return worker
+    },
+  }
+  const pool = new Pool(undefined, host)
+  const calls = [pool.run('dtw', [1]), pool.run('dtw', [2])]
+  started[0].answered({ id: started[0].posted[0].id, result: 'one', grown: true })
+  started[1].answered({ id: started[1].posted[0].id, result: 'two', grown: false })
+  assert.deepEqual(await Promise.all(calls), ['one', 'two'])
+  assert.deepEqual(started.map(({ ended }) => ended), [1, 0])
+})
+
 test('a browser without workers, as far as Node can stand in for one', async () => {
   const page = await import('../../wasm/browser.mjs')
   const { rejects, throws } = errorsOf(page.MidstreamerError)

@@ -96,7 +96,7 @@ class Pool {
     return worker
   }
 
-  #answered(worker, { id, done, result, error }) {
+  #answered(worker, { id, done, result, error, grown }) {
     const { call } = worker
     if (call?.id !== id) return
     if (done !== undefined) {
@@ -106,8 +106,8 @@ class Pool {
     worker.call = undefined
     if (error === undefined) call.resolve(result)
     else call.reject(Object.assign(new Error(error.message), { code: error.code }))
-    // What trapped may have left things half done: others get a new one.
-    if (error?.trapped) this.#drop(worker)
+    // What trapped may have left things half done, and memory comes back with the worker alone: others get a new one.
+    if (error?.trapped || grown) this.#drop(worker)
     else {
       worker.release()
       this.#idle.push(worker)

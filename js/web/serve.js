@@ -8,9 +8,12 @@ const { buffersOf } = require('./pool.js')
 /** How often progress is told, in milliseconds. */
 const PROGRESS_MS = 25
 
+/** What a worker may keep, in bytes: its memory grows with its largest call and never shrinks. */
+const MOST_KEPT = 128 * 2 ** 20
+
 /** Takes the module, and returns what is to be done with each message; `post(message, buffers)` answers. */
 function serve(module, post) {
-  glue.initSync({ module })
+  const { memory } = glue.initSync({ module })
   return ({ id, name, args, told }) => {
     let last = performance.now()
     glue.onProgress(told
@@ -20,13 +23,13 @@ function serve(module, post) {
           post({ id, done }, [])
         }
       : undefined)
-    let result
+    let result, error
     try {
       result = guarded(() => calls[name](...args))
     } catch ({ code, message, trapped }) {
-      return post({ id, error: { code, message, trapped } }, [])
+      error = { code, message, trapped }
     }
-    post({ id, result }, buffersOf(result))
+    post({ id, result, error, grown: memory.buffer.byteLength > MOST_KEPT }, buffersOf(result))
   }
 }
 
