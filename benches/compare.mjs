@@ -12,7 +12,7 @@ import { writeFileSync } from 'node:fs'
 import { loadavg } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { assertAgree } from './js/agreement.mjs'
+import { checkRow } from './js/agreement.mjs'
 import { loadPeers, peerVersions } from './js/peers.mjs'
 import { machine, rowLines, writeRecord } from './js/record.mjs'
 import { interleave, settingsFor } from './js/rounds.mjs'
@@ -28,18 +28,6 @@ const { values: flags } = parseArgs({
 })
 if (flags.record && (flags.quick || flags.only)) throw new Error('--record keeps the whole table: leave out --quick and --only')
 
-/** Runs every contender once, notes how long it took, and compares it with the first, which is ours. */
-async function check({ name, contenders }) {
-  const results = []
-  for (const contender of contenders) {
-    const started = performance.now()
-    const result = await contender.run()
-    contender.seenMs = performance.now() - started
-    results.push(contender.value ? contender.value(result) : result)
-  }
-  results.forEach((result, i) => assertAgree(name, contenders[i].name, result, results[0]))
-}
-
 const facts = { ...machine(), peers: peerVersions }
 console.log(`${facts.cpu}, ${facts.cores} cores, Node.js ${facts.node}, kernel ${facts.kernel}, ${facts.threads} threads, load ${facts.loadAverage[0]}`)
 const peers = loadPeers(console.log)
@@ -49,7 +37,7 @@ const settings = settingsFor(flags.quick)
 const rows = []
 for (const { name, limitMs, contenders, measure = interleave } of await workloads(peers, flags.quick)) {
   if (flags.only && !name.includes(flags.only)) continue
-  await check({ name, contenders })
+  await checkRow({ name, contenders })
   const row = { name, ...(limitMs === undefined ? {} : { limitMs }), results: await measure(contenders, settings) }
   rows.push(row)
   for (const line of rowLines(row)) console.log(line)

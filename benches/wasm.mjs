@@ -9,7 +9,7 @@
 import { parseArgs } from 'node:util'
 import * as addon from '@neural-trader/midstreamer'
 import * as module from '@neural-trader/midstreamer/wasm'
-import { assertAgree } from './js/agreement.mjs'
+import { checkRow } from './js/agreement.mjs'
 import { dtwFullMatrix, dtwRollingRow, lcsFullMatrix } from './js/baseline.mjs'
 import { loadPeers, peerVersions } from './js/peers.mjs'
 import { randomWalk, randomWalks, seededRandom, symbols } from './js/random.mjs'
@@ -83,25 +83,13 @@ function nearest() {
   }
 }
 
-/** Runs every contender once, notes how long it took, and compares it with the first. */
-async function check({ name, contenders }) {
-  const results = []
-  for (const contender of contenders) {
-    const started = performance.now()
-    const result = await contender.run()
-    contender.seenMs = performance.now() - started
-    results.push(contender.value ? contender.value(result) : result)
-  }
-  results.forEach((result, i) => assertAgree(name, contenders[i].name, result, results[0]))
-}
-
 const facts = { ...machine(), wasm: module.version(), peers: { midstreamer: peerVersions.midstreamer } }
 console.log(`${facts.cpu}, ${facts.cores} cores, Node.js ${facts.node}, addon ${facts.kernel}, module ${facts.wasm.kernel}, load ${facts.loadAverage[0]}`)
 const peers = loadPeers(console.log)
 console.log('Medians, how many times the time of the module (first line of each block) that is, and the same for the fastest rounds.')
 const rows = []
 for (const { name, contenders } of [pair(1000, peers), pair(100, peers), batch(peers), commonSubsequence(peers), nearest()]) {
-  await check({ name, contenders })
+  await checkRow({ name, contenders })
   const row = { name, results: await interleave(contenders, settingsFor(flags.quick)) }
   rows.push(row)
   for (const line of rowLines(row)) console.log(line)

@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { spawnSync } from 'node:child_process'
 import { Stop, Steps, main, root, run, tool } from './steps.mjs'
 import { install } from './install.mjs'
+import { KERNEL_TESTS } from './kernel-tests.mjs'
 import { nodeCounts, rustCounts } from './runners.mjs'
 import { checkToolchain, firstLine } from './toolchain.mjs'
 
@@ -18,7 +19,7 @@ const SYSROOT = '/usr/aarch64-linux-gnu'
 const LINKER = 'aarch64-linux-gnu-gcc'
 
 /** Kernels and pattern search from JavaScript. The others need processes, which qemu's user mode starts for its own machine. */
-const FILES = ['arguments', 'async', 'cluster', 'dtw', 'elastic', 'golden', 'library', 'stream', 'subsequence', 'symbols']
+const FILES = [...KERNEL_TESTS, 'library-file']
 
 /** Rust tests that start their own program again, which for the same reason cannot be here. */
 const PROCESSES = ['library_file::crash::killed_processes_leave_whole_files', 'library_file::fuzz::random_damage_is_found_in_bounded_memory']

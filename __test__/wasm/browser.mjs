@@ -40,8 +40,11 @@ const UNBUNDLED = `<!doctype html>
 <script type="module" src="./page.mjs"></script>`
 const BUNDLED = '<!doctype html><script src="./wasm/page.js"></script>'
 
-/** Serves a page that is `html` with the files of `folder` under ./wasm/, and what it asks for. `done` is what it has found. */
-async function serve(html, folder) {
+/** What a page must allow, with and without the inline map of its imports. */
+const POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'"
+
+/** Serves a page that is `html` under the content security policy `policy` with the files of `folder` under ./wasm/, and what it asks for. `done` is what it has found. */
+async function serve(html, policy, folder) {
   let bytes, answer
   const done = new Promise((resolve, reject) => { answer = { resolve, reject } })
   const files = {
@@ -63,7 +66,8 @@ async function serve(html, folder) {
       const name = /^\/wasm\/([\w-]+(\.\w+)+)$/.exec(path)?.[1]
       const content = await (files[path] ?? (name && (() => readFile(join(folder, name)))))?.()
       if (content === undefined) return response.writeHead(404).end()
-      response.writeHead(200, { 'content-type': TYPES[path === '/' ? 'html' : path.split('.').at(-1)] ?? 'application/octet-stream' }).end(content)
+      const type = TYPES[path === '/' ? 'html' : path.split('.').at(-1)] ?? 'application/octet-stream'
+      response.writeHead(200, { 'content-type': type, 'content-security-policy': policy }).end(content)
     } catch (error) {
       response.writeHead(404).end(`${error}`)
     }
@@ -84,8 +88,8 @@ async function bundle(folder) {
   })
 }
 
-async function check(html, folder) {
-  const server = await serve(html, folder)
+async function check(html, policy, folder) {
+  const server = await serve(html, policy, folder)
   let found
   try {
     found = await visit(command, server.url, server.done, PATIENCE)
@@ -115,11 +119,11 @@ async function check(html, folder) {
   assert.deepEqual(Buffer.from(found.bytes), Buffer.from(await library.toBytes()))
 }
 
-test('a page computes what the addon computes', () => check(UNBUNDLED, join(here, '..', '..', 'wasm')))
+test('a page computes what the addon computes', () => check(UNBUNDLED, `${POLICY} 'unsafe-inline'`, join(here, '..', '..', 'wasm')))
 
 test('so does one that was bundled by webpack', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'midstreamer-bundle-'))
   t.after(() => rm(folder, { recursive: true }))
   await bundle(folder)
-  await check(BUNDLED, folder)
+  await check(BUNDLED, POLICY, folder)
 })

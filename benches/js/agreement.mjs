@@ -12,3 +12,15 @@ export function assertAgree(row, name, actual, expected) {
     }
   }
 }
+
+/** Runs every contender of a row once, notes how long it took, and compares it with the first. */
+export async function checkRow({ name, contenders }) {
+  const results = []
+  for (const contender of contenders) {
+    const started = performance.now()
+    const result = await contender.run()
+    contender.seenMs = performance.now() - started
+    results.push(contender.value ? contender.value(result) : result)
+  }
+  results.forEach((result, i) => assertAgree(name, contenders[i].name, result, results[0]))
+}

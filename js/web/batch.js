@@ -42,44 +42,52 @@ function partsOf(name, args, width) {
   })
 }
 
-/** What is asked of one call; `cancel()` makes it leave, also before it has begun, `done` says how far it is. */
+/** What is asked of a call, or of all its parts; `cancel()` makes it leave, also before it has begun, `done` says how far it is. */
 class Job {
-  done = 0
   cancelled = false
   leave = undefined
+  /** What the worker has told. */
+  told = 0
+  #parts = []
+
+  get done() {
+    return this.#parts.reduce((sum, part) => sum + part.done, this.told)
+  }
 
   cancel() {
     this.cancelled = true
     this.leave?.()
+    for (const part of this.#parts) part.cancel()
+  }
+
+  divided(count) {
+    this.#parts = Array.from({ length: count }, () => new Job())
+    if (this.cancelled) this.cancel()
+    return this.#parts
   }
 }
 
-/** Makes `call(args, job)` of all parts at once, and one result of theirs. `job` is that of the whole, or undefined. */
+/** Makes `call(args, job)` of all parts at once, and one result of theirs. */
 async function inParts(name, args, width, job, call) {
   const parts = partsOf(name, args, width)
   if (parts.length === 0) return await call(args, job)
-  const jobs = parts.map(() => new Job())
-  const cancel = () => jobs.forEach((part) => part.cancel())
-  if (job !== undefined) {
-    Object.defineProperty(job, 'done', { get: () => jobs.reduce((sum, { done }) => sum + done, 0) })
-    job.leave = cancel
-    if (job.cancelled) cancel()
-  }
+  const whole = job ?? new Job()
+  const jobs = whole.divided(parts.length)
   let results
   try {
     results = await Promise.all(parts.map((own, i) => call(own, jobs[i])))
   } catch (error) {
     // Nobody wants the others any more.
-    cancel()
+    whole.cancel()
     throw error
   }
-  const whole = new Float64Array(results.reduce((sum, { length }) => sum + length, 0))
+  const joined = new Float64Array(results.reduce((sum, { length }) => sum + length, 0))
   let end = 0
   for (const result of results) {
-    whole.set(result, end)
+    joined.set(result, end)
     end += result.length
   }
-  return whole
+  return joined
 }
 
 module.exports = { BATCHES, Job, inParts }

@@ -55,29 +55,4 @@ export async function initialize(options) {
   await loaded
 }
 
-export const {
-  MidstreamerError,
-  dtw,
-  dtwSync,
-  dtwAlign,
-  dtwBatch,
-  dtwNearest,
-  dtwMatrix,
-  lagMatrix,
-  correlationMatrix,
-  lcs,
-  lcsSync,
-  lcsAlign,
-  lcsMatrix,
-  lcss,
-  levenshtein,
-  elastic,
-  elasticBatch,
-  PatternLibrary,
-  StreamMatcher,
-  alignTimeframes,
-  barycenter,
-  medoids,
-  subsequenceSearch,
-  version,
-} = all
+export * from './exports.mjs'

@@ -30,29 +30,4 @@ export async function initialize(options) {
   init.initializeOptions(options)
 }
 
-export const {
-  MidstreamerError,
-  dtw,
-  dtwSync,
-  dtwAlign,
-  dtwBatch,
-  dtwNearest,
-  dtwMatrix,
-  lagMatrix,
-  correlationMatrix,
-  lcs,
-  lcsSync,
-  lcsAlign,
-  lcsMatrix,
-  lcss,
-  levenshtein,
-  elastic,
-  elasticBatch,
-  PatternLibrary,
-  StreamMatcher,
-  alignTimeframes,
-  barycenter,
-  medoids,
-  subsequenceSearch,
-  version,
-} = all
+export * from './exports.mjs'

@@ -100,7 +100,7 @@ class Pool {
     const { call } = worker
     if (call?.id !== id) return
     if (done !== undefined) {
-      if (call.job !== undefined) call.job.done = done
+      if (call.job !== undefined) call.job.told = done
       return
     }
     worker.call = undefined

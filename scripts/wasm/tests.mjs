@@ -2,23 +2,13 @@
 
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { KERNEL_TESTS } from '../kernel-tests.mjs'
 import { nodeCounts } from '../runners.mjs'
 import { root } from '../steps.mjs'
 import { chromium, noChromium } from './chromium.mjs'
 
-/** Files of the addon's tests for what the module has as well. */
-const SHARED = ['arguments', 'async', 'cluster', 'dtw', 'elastic', 'golden', 'library', 'stream', 'subsequence', 'symbols']
-
-/** Tests in them that take files, or reach into the addon. Each has its like in __test__/wasm. */
-const NOT_SHARED = [
-  'a panic in the addon becomes an INTERNAL error',
-  'save and load: same options, patterns, order, meta and answers',
-  'saves to one path take effect in the order of the calls',
-  'a search and a save do not wait for a matrix, and neither does an abort',
-  'bytes hold what a file holds, and are checked as a file is',
-  'save takes the library as it is when it is called',
-  'files that are not there, not libraries or not writable',
-]
+/** One of them reaches into the addon. Its like is in __test__/wasm. */
+const NOT_SHARED = 'a panic in the addon becomes an INTERNAL error'
 
 /** How long a runner may print nothing, in milliseconds: one that hangs must not take the rest with it. */
 const SILENT_MS = 600_000
@@ -28,8 +18,9 @@ export async function testWasm(steps) {
   const node = (...args) => steps.tests(nodeCounts, process.execPath, ['--expose-gc', '--test-reporter=spec', ...args], { env: { NO_COLOR: '1' }, silentMs: SILENT_MS })
   await steps.attempt("WebAssembly: the addon's tests", () => {
     // The runner takes a test whose parent fits, and the parent of all is called <root>.
-    const others = `/^(?!(${['<root>', ...NOT_SHARED].join('|')})$)/`
-    return node('--import', './scripts/wasm/instead.mjs', '--test', `--test-name-pattern=${others}`, ...SHARED.map((name) => join('__test__', `${name}.test.mjs`)))
+    const others = `/^(?!(<root>|${NOT_SHARED})$)/`
+    const files = KERNEL_TESTS.map((name) => join('__test__', `${name}.test.mjs`))
+    return node('--import', './scripts/wasm/instead.mjs', '--test', `--test-name-pattern=${others}`, ...files)
   })
   const own = readdirSync(join(root, '__test__', 'wasm')).filter((file) => file.endsWith('.test.mjs'))
   await steps.attempt('WebAssembly: its own tests', () => node('--test', ...own.map((file) => join('__test__', 'wasm', file))))
