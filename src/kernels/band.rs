@@ -37,6 +37,12 @@ impl Band {
     pub fn columns(self, i: usize, m: usize) -> Range<usize> {
         i.saturating_sub(self.below)..(i + self.above + 1).min(m)
     }
+
+    /// The rows of column `j` in a matrix of `n` rows: those whose columns include it.
+    #[inline]
+    pub fn rows(self, j: usize, n: usize) -> Range<usize> {
+        Self { below: self.above, above: self.below }.columns(j, n)
+    }
 }
 
 #[cfg(test)]
@@ -56,6 +62,7 @@ mod tests {
                             let d = j as i64 - i as i64;
                             let inside = -w_ - (n_ - m_).max(0) <= d && d <= w_ + (m_ - n_).max(0);
                             assert_eq!(columns.contains(&j), inside, "n {n} m {m} w {w} i {i} j {j}");
+                            assert_eq!(band.rows(j, n).contains(&i), inside, "n {n} m {m} w {w} i {i} j {j}");
                         }
                     }
                 }

@@ -4,17 +4,11 @@
 //! the least that the other sweep has seen together do not exceed the threshold: each side tightens the other's.
 //! Where the sweeps meet, the sum over the cheapest crossing is the DTW cost itself, up to rounding.
 
+use super::group::{Groups, Loaded};
 use super::sweep::Sweep;
-use super::{Absolute, Cost, Squared, Target, lanes, outside};
+use super::{Absolute, Cost, Squared, Target, outside};
 use crate::kernels::Interrupt;
-use crate::kernels::simd::{Singles, SinglesKernel, WIDTH, prefetch};
-
-/// A candidate that is screened: its scaled values and their largest magnitude.
-#[derive(Clone, Copy)]
-pub(crate) struct Screened<'a> {
-    pub(crate) values: &'a [f32],
-    pub(crate) largest: f32,
-}
+use crate::kernels::simd::{Singles, SinglesKernel};
 
 /// What a pair of sweeps found out about one candidate.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,29 +19,22 @@ pub(crate) struct Met {
     pub(crate) total_at_most: f64,
 }
 
-/// The candidates of a search, handed out group by group, and what it learns of them.
-pub(crate) trait Meeting {
-    /// Puts up to [`WIDTH`] candidates into `group` and returns how many; 0 ends the run. The group before it is still
-    /// to be swept, so that its values can be on their way meanwhile.
-    fn next(&mut self, group: &mut [u32; WIDTH]) -> usize;
-    /// The values of one of them.
-    fn candidate(&self, id: u32) -> Screened<'_>;
-    /// The total that a candidate must not exceed to be of interest.
-    fn bound(&self) -> f64;
+/// What is learnt of the candidates of a search.
+pub(crate) trait Meeting<'v>: Groups<'v> {
     /// One of the group, not seen to exceed the bound.
     fn met(&mut self, id: u32, met: Met);
 }
 
 /// Sweeps group after group. (Of whatever search: it is asked a few times a group, and one sweep compiled for all
 /// of them is enough.)
-pub(crate) struct Meetings<'a> {
+pub(crate) struct Meetings<'a, 'v> {
     pub(crate) target: &'a Target,
-    pub(crate) meeting: &'a mut dyn Meeting,
+    pub(crate) meeting: &'a mut dyn Meeting<'v>,
     /// Ends the run early; whoever raises it knows.
     pub(crate) interrupt: Interrupt<'a>,
 }
 
-impl SinglesKernel for Meetings<'_> {
+impl SinglesKernel for Meetings<'_, '_> {
     type Output = ();
 
     #[inline(always)]
@@ -56,33 +43,24 @@ impl SinglesKernel for Meetings<'_> {
     }
 }
 
-impl Meetings<'_> {
+impl Meetings<'_, '_> {
     #[inline(always)]
     fn all<S: Singles, C: Cost>(self) {
         let Self { target, meeting, interrupt } = self;
-        let (mut ids, mut next_ids) = ([0; WIDTH], [0; WIDTH]);
+        let mut loaded = Loaded::<'_, S>::new(target.rows, meeting);
         let mut both = Both::<S>::new(target);
-        let mut count = meeting.next(&mut ids);
-        while count > 0 {
-            let next_count = meeting.next(&mut next_ids);
-            for &id in &next_ids[..next_count] {
-                prefetch(meeting.candidate(id).values);
-            }
-            let group: [Screened<'_>; WIDTH] =
-                std::array::from_fn(|q| meeting.candidate(ids[q.min(count - 1)]));
-            both.load(group);
+        while loaded.load(meeting) {
             let bound = meeting.bound();
-            if let Some(costs) = both.meet::<C>(target, bound, interrupt) {
-                let floors = target.floor(costs, both.largest).to_array();
-                let (costs, largest) = (costs.to_array(), both.largest.to_array());
-                for q in 0..count {
+            if let Some(costs) = both.meet::<C>(&loaded, target, bound, interrupt) {
+                let floors = target.floor(costs, loaded.largest).to_array();
+                let (costs, largest) = (costs.to_array(), loaded.largest.to_array());
+                for (q, &id) in loaded.ids().iter().enumerate() {
                     if costs[q] < f32::INFINITY {
                         let total_at_most = target.total_at_most(costs[q], largest[q]);
-                        meeting.met(ids[q], Met { floor: floors[q], total_at_most });
+                        meeting.met(id, Met { floor: floors[q], total_at_most });
                     }
                 }
             }
-            (ids, count) = (next_ids, next_count);
         }
     }
 }
@@ -90,11 +68,8 @@ impl Meetings<'_> {
 /// Vector cells between two looks at the interrupt, about: some hundred microseconds.
 const POLL_CELLS: usize = 1 << 18;
 
-/// Both sweeps of one group, and its values.
+/// Both sweeps of one group.
 struct Both<S> {
-    /// Step `i` of every lane.
-    values: Vec<S>,
-    largest: S,
     /// LB_Keogh of the first `i` rows.
     prefix: Vec<S>,
     forward: Sweep<S>,
@@ -103,46 +78,35 @@ struct Both<S> {
 
 impl<S: Singles> Both<S> {
     fn new(target: &Target) -> Self {
-        let zero = S::splat(0.0);
         Self {
-            values: vec![zero; target.rows.next_multiple_of(WIDTH)],
-            largest: zero,
-            prefix: vec![zero; target.rows + 1],
+            prefix: vec![S::splat(0.0); target.rows + 1],
             forward: Sweep::new(target.query.len()),
             backward: Sweep::new(target.query.len()),
         }
     }
 
-    #[inline(always)]
-    fn load(&mut self, group: [Screened<'_>; WIDTH]) {
-        let rows = group[0].values.len();
-        let whole = rows / WIDTH * WIDTH;
-        for start in (0..whole).step_by(WIDTH) {
-            let chunk = S::transposed(std::array::from_fn(|q| lanes(group[q].values, start)));
-            self.values[start..start + WIDTH].copy_from_slice(&chunk);
-        }
-        for i in whole..rows {
-            self.values[i] = S::from_array(&std::array::from_fn(|q| group[q].values[i]));
-        }
-        self.largest = S::from_array(&std::array::from_fn(|q| group[q].largest));
-    }
-
     /// The computed costs of the lanes, infinite for those above their ceiling; none when all are, or when interrupted.
     #[inline(always)]
-    fn meet<C: Cost>(&mut self, target: &Target, bound: f64, interrupt: Interrupt<'_>) -> Option<S> {
+    fn meet<C: Cost>(
+        &mut self,
+        group: &Loaded<'_, S>,
+        target: &Target,
+        bound: f64,
+        interrupt: Interrupt<'_>,
+    ) -> Option<S> {
         let (m, last) = (target.rows, target.rows - 1);
         let zero = S::splat(0.0);
-        let ceiling = target.ceiling(bound, self.largest);
+        let ceiling = target.ceiling(bound, group.largest);
         let mut sum = zero;
         for i in 0..m {
             let lower = S::splat(target.lower[i]);
             let upper = S::splat(target.upper[i]);
-            sum = C::onto(outside(self.values[i], lower, upper), sum);
+            sum = C::onto(outside(group.values[i], lower, upper), sum);
             self.prefix[i + 1] = sum;
         }
         let end = target.query.len() - 1;
-        let start_cost = C::onto(self.values[0].sub(S::splat(target.query[0])), zero);
-        let end_cost = C::onto(self.values[last].sub(S::splat(target.query[end])), zero);
+        let start_cost = C::onto(group.values[0].sub(S::splat(target.query[0])), zero);
+        let end_cost = C::onto(group.values[last].sub(S::splat(target.query[end])), zero);
         // The ends are open in the envelope, so this counts nothing twice.
         if sum.add(start_cost).add(end_cost).le(ceiling) == 0 {
             return None;
@@ -157,7 +121,7 @@ impl<S: Singles> Both<S> {
                 let (from, to) = (self.forward.rows() + $k, m - self.backward.rows().max(1));
                 let limit = ceiling.sub(self.backward.least()).sub(self.between(from, to));
                 let values: &[S; $k] =
-                    self.values[from - $k..].first_chunk().expect("a block lies within its half");
+                    group.values[from - $k..].first_chunk().expect("a block lies within its half");
                 if !self.forward.advance::<C, $k>(values, &target.query, target.band, limit) {
                     return None;
                 }
@@ -167,7 +131,7 @@ impl<S: Singles> Both<S> {
                 let limit = ceiling.sub(self.forward.least()).sub(self.between(from, to));
                 let mut values = [zero; $k];
                 for v in 0..$k {
-                    values[v] = self.values[to + $k - 1 - v];
+                    values[v] = group.values[to + $k - 1 - v];
                 }
                 if !self.backward.advance::<C, $k>(&values, &target.reversed, target.band, limit) {
                     return None;

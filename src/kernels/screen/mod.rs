@@ -6,10 +6,11 @@
 //! | module | bound |
 //! | --- | --- |
 //! | [`summary`] | the ways out of both corners of the matrix, and LB_Keogh on means of runs of rows |
+//! | [`project`] | the same corners, LB_Keogh of every row, and what is left of it for the columns: LB_Improved |
 //! | [`meet`] | the matrix itself, swept from both corners ([`sweep`]) until the two meet or every lane is above its ceiling |
 //!
-//! There is nothing between the two on purpose: LB_Keogh of every row (Keogh and Ratanamahatana, "Exact indexing of dynamic
-//! time warping", 2005), in either role, takes as long to read the candidate as eight lanes take to give it up.
+//! LB_Keogh of every row (Keogh and Ratanamahatana, "Exact indexing of dynamic time warping", 2005) is no stage of its
+//! own, in either role: it takes as long to read the candidates, and leaves several times as many.
 //!
 //! # Margins
 //! With `u = 2^-24`, rounding a value `x` to f32 errs by at most `u |x|`, so the difference of two values errs by at
@@ -21,11 +22,16 @@
 //! `e` is doubled and an addend covers underflow, here and in the total that f64 computes (whose other errors,
 //! `2^-53` for each operation, vanish beside `c`). Values too large for f32 arithmetic are refused by [`Scale`].
 
+mod corner;
+mod group;
 mod meet;
+mod project;
 mod summary;
 mod sweep;
 
-pub(crate) use meet::{Meeting, Meetings, Met, Screened};
+pub(crate) use group::{Groups, Screened};
+pub(crate) use meet::{Meeting, Meetings, Met};
+pub(crate) use project::{Projecting, Projections};
 pub(crate) use summary::{Summary, SummaryBounds};
 
 use super::band::Band;

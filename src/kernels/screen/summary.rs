@@ -1,19 +1,14 @@
 //! A bound from a few numbers a candidate: its first and last values and the means of runs of rows between them.
 //!
-//! Whatever a path does, it leaves the corner of the first [`CORNER`] rows and columns somewhere, and it enters the
-//! opposite corner somewhere: the cheapest ways out of the one and into the other are found exactly, as in Kim, Park
-//! and Chu, "An index-based approach for similarity search supporting time warping", 2001, only with more than one
-//! cell. For the rows between the corners, the distance of a value to an interval is convex in all three numbers, so by
-//! Jensen's inequality the cost of the means of a run (of the candidate's values, and of the envelope's
+//! What the ways out of both corners cost is found exactly ([`corner`]). For the rows between the corners, the distance
+//! of a value to an interval is convex in all three numbers, so by Jensen's inequality the cost of the means of a run (of the candidate's values, and of the envelope's
 //! sides), times its length, is at most the sum of the costs: LB_Keogh at a coarse grain, as in Zhu and Shasha,
 //! "Warping indexes with envelope transforms for query by humming", 2003.
 
+use super::corner::{CORNER, corner};
 use super::{Absolute, Cost, Scale, Squared, Target, outside};
 use crate::kernels::simd::{Singles, SinglesKernel, WIDTH};
 use std::ops::Range;
-
-/// Rows and columns of a corner.
-pub(super) const CORNER: usize = 6;
 
 /// Rows of a run, about.
 const RUN: usize = 11;
@@ -91,9 +86,12 @@ impl SummaryBounds<'_> {
             for x in &vectors[..2 * CORNER] {
                 largest = largest.max(S::from_array(x).abs());
             }
-            let (head, tail) = vectors.split_at(CORNER);
-            let out = corner::<S, C>(head, &target.query);
-            let mut cost = out.add(corner::<S, C>(tail, &target.reversed));
+            let (mut head, mut tail) = ([S::splat(0.0); CORNER], [S::splat(0.0); CORNER]);
+            for v in 0..CORNER {
+                (head[v], tail[v]) = (S::from_array(&vectors[v]), S::from_array(&vectors[CORNER + v]));
+            }
+            let out = corner::<S, C>(&head, &target.query);
+            let mut cost = out.add(corner::<S, C>(&tail, &target.reversed));
             for (run, mean) in runs.iter().zip(&vectors[2 * CORNER..]) {
                 let mean = S::from_array(mean);
                 largest = largest.max(mean.abs());
@@ -122,32 +120,4 @@ impl<S: Singles> Run<S> {
             upper: S::splat(mean(&target.upper[rows])),
         }
     }
-}
-
-/// The cheapest way from the corner cell out of the first [`CORNER`] rows and columns.
-#[inline(always)]
-fn corner<S: Singles, C: Cost>(rows: &[[f32; WIDTH]], query: &[f32]) -> S {
-    let infinite = S::splat(f32::INFINITY);
-    let mut values = [infinite; CORNER];
-    for v in 0..CORNER {
-        values[v] = S::from_array(&rows[v]);
-    }
-    let mut left = [infinite; CORNER];
-    let mut out = infinite;
-    for j in 0..CORNER {
-        let y = S::splat(query[j]);
-        let mut up = if j == 0 { S::splat(0.0) } else { infinite };
-        let mut diagonal = infinite;
-        for v in 0..CORNER {
-            let cell = C::onto(values[v].sub(y), left[v].min(diagonal).min(up));
-            diagonal = left[v];
-            left[v] = cell;
-            up = cell;
-        }
-        out = out.min(up);
-    }
-    for v in 0..CORNER {
-        out = out.min(left[v]);
-    }
-    out
 }

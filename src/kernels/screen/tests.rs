@@ -104,15 +104,22 @@ impl Case {
     }
 }
 
-/// One group, swept once.
+/// One group, looked at once.
 struct Once<'a> {
     singles: &'a [(Vec<f32>, f32)],
     bound: f64,
     handed_out: bool,
     met: Vec<(u32, Met)>,
+    projected: Vec<(u32, f32)>,
 }
 
-impl Meeting for Once<'_> {
+impl<'a> Once<'a> {
+    fn new(singles: &'a [(Vec<f32>, f32)], bound: f64) -> Self {
+        Self { singles, bound, handed_out: false, met: Vec::new(), projected: Vec::new() }
+    }
+}
+
+impl<'a> Groups<'a> for Once<'a> {
     fn next(&mut self, group: &mut [u32; WIDTH]) -> usize {
         if std::mem::replace(&mut self.handed_out, true) {
             return 0;
@@ -122,22 +129,37 @@ impl Meeting for Once<'_> {
         }
         WIDTH
     }
-    fn candidate(&self, id: u32) -> Screened<'_> {
+    fn candidate(&self, id: u32) -> Screened<'a> {
         let (values, largest) = &self.singles[id as usize];
         Screened { values, largest: *largest }
     }
     fn bound(&self) -> f64 {
         self.bound
     }
+}
+
+impl<'a> Meeting<'a> for Once<'a> {
     fn met(&mut self, id: u32, met: Met) {
         self.met.push((id, met));
     }
 }
 
+impl<'a> Projecting<'a> for Once<'a> {
+    fn projected(&mut self, id: u32, floor: f32) {
+        self.projected.push((id, floor));
+    }
+}
+
 fn meet(level: Level, target: &Target, singles: &[(Vec<f32>, f32)], bound: f64) -> Vec<(u32, Met)> {
-    let mut once = Once { singles, bound, handed_out: false, met: Vec::new() };
+    let mut once = Once::new(singles, bound);
     level.run_singles(Meetings { target, meeting: &mut once, interrupt: Interrupt::NEVER });
     once.met
+}
+
+fn project(level: Level, target: &Target, singles: &[(Vec<f32>, f32)], bound: f64) -> Vec<(u32, f32)> {
+    let mut once = Once::new(singles, bound);
+    level.run_singles(Projections { target, projecting: &mut once });
+    once.projected
 }
 
 proptest! {
@@ -177,6 +199,28 @@ proptest! {
     }
 
     #[test]
+    fn projections_are_below_the_totals(case in cases()) {
+        let (Some(target), Some(singles)) = (case.target(), case.singles()) else { return Ok(()) };
+        let totals = case.totals();
+        for level in Level::available() {
+            let projected = project(level, &target, &singles, f64::INFINITY);
+            prop_assert_eq!(projected.len(), WIDTH, "without a bound nobody is dropped");
+            for &bound in totals.iter().chain([&f64::INFINITY]) {
+                let projected = project(level, &target, &singles, bound);
+                for (id, &total) in (0..).zip(&totals) {
+                    let found = projected.iter().find(|(other, _)| *other == id);
+                    if total <= bound {
+                        prop_assert!(found.is_some(), "{}: {id} of {total} within {bound}", level.name());
+                    }
+                    if let Some((_, floor)) = found {
+                        prop_assert!(*floor <= target.threshold(total), "{}: {floor} {total}", level.name());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn nobody_at_or_below_the_bound_is_dropped(case in cases()) {
         let (Some(target), Some(singles)) = (case.target(), case.singles()) else { return Ok(()) };
         let totals = case.totals();
@@ -197,19 +241,76 @@ proptest! {
     }
 }
 
+/// Walks, the same ones every time.
+fn walks() -> impl FnMut(usize) -> Vec<f64> {
+    let mut state = 12345_u64;
+    let mut uniform = move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 11) as f64 / (1_u64 << 53) as f64 - 0.5
+    };
+    move |steps: usize| {
+        let moves: Vec<f64> = (0..steps).map(|_| uniform()).collect();
+        series(0, steps, 1.0, 0.0, &moves)
+    }
+}
+
+/// LB_Improved of a row, in f64 and word for word: of the rows and the columns that are in no corner.
+fn improved(case: &Case, row: &[f64]) -> f64 {
+    let (query, inner) = (&case.query, |steps: usize| corner::CORNER..steps - corner::CORNER);
+    let band = Band::new(case.window, row.len(), query.len());
+    let cost = |x: f64| if case.metric == Metric::Absolute { x.abs() } else { x * x };
+    let sides = |values: &mut dyn Iterator<Item = f64>| {
+        values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)))
+    };
+    let (mut projected, mut sum) = (row.to_vec(), 0.0);
+    for i in 1..row.len() - 1 {
+        let (low, high) = sides(&mut query[band.columns(i, query.len())].iter().copied());
+        projected[i] = row[i].clamp(low, high);
+        if inner(row.len()).contains(&i) {
+            sum += cost(row[i] - projected[i]);
+        }
+    }
+    for j in inner(query.len()) {
+        let meets = |i: &usize| band.columns(*i, query.len()).contains(&j);
+        let (low, high) = sides(&mut (0..row.len()).filter(meets).map(|i| projected[i]));
+        sum += cost(query[j] - query[j].clamp(low, high));
+    }
+    sum
+}
+
+/// A floor of zero would be below every total, too.
+#[test]
+fn projections_are_at_least_the_bound_of_the_paper() {
+    let mut walk = walks();
+    let mut above = 0;
+    for metric in [Metric::Absolute, Metric::Squared] {
+        for window in [None, Some(0), Some(1), Some(13), Some(50), Some(90)] {
+            for (columns, steps) in [(128, 128), (100, 128), (128, 97), (16, 16), (17, 40)] {
+                let rows: Vec<Vec<f64>> = (0..WIDTH).map(|_| walk(steps)).collect();
+                let case = Case { query: walk(columns), scale: Scale::of(&rows[0]), rows, window, metric };
+                let (target, singles) = (case.target().unwrap(), case.singles().unwrap());
+                for level in Level::available() {
+                    let projected = project(level, &target, &singles, f64::INFINITY);
+                    for (row, (id, floor)) in case.rows.iter().zip(projected) {
+                        let bound = improved(&case, row);
+                        let least = f64::from(target.threshold(bound)) * 0.999 - 1e-6;
+                        let about =
+                            format!("{metric:?} {window:?} {columns} x {steps}: {floor} {bound} {id}");
+                        assert!(f64::from(floor) >= least, "{}: {about}", level.name());
+                        above += usize::from(bound > 0.0);
+                    }
+                }
+            }
+        }
+    }
+    assert!(above > 100, "of these walks many have to leave an envelope: {above}");
+}
+
 /// The bounds would be of no use if they were far off: for walks in their own scale a sweep encloses the total
 /// within a thousandth.
 #[test]
 fn meetings_are_tight() {
-    let mut state = 12345_u64;
-    let mut uniform = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 11) as f64 / (1_u64 << 53) as f64 - 0.5
-    };
-    let mut walk = |steps: usize| -> Vec<f64> {
-        let moves: Vec<f64> = (0..steps).map(|_| uniform()).collect();
-        series(0, steps, 1.0, 0.0, &moves)
-    };
+    let mut walk = walks();
     for metric in [Metric::Absolute, Metric::Squared] {
         for window in [None, Some(13)] {
             let rows: Vec<Vec<f64>> = (0..WIDTH).map(|_| walk(128)).collect();

@@ -108,10 +108,10 @@ impl Columns {
         &self.summaries
     }
 
-    /// The values of a row, for a sweep.
+    /// The values of a row, prepared by `plan`.
     #[inline]
-    pub(super) fn screened(&self, row: usize) -> Screened<'_> {
-        let steps = self.singles.len() / self.rows();
-        Screened { values: &self.singles[row * steps..(row + 1) * steps], largest: self.largest[row] }
+    pub(super) fn screened(&self, plan: &Plan, row: usize) -> Screened<'_> {
+        let start = row * plan.steps;
+        Screened { values: &self.singles[start..start + plan.steps], largest: self.largest[row] }
     }
 }

@@ -1,5 +1,6 @@
 //! What no candidate's total is below, from its summary: found for all of them at once, and taken lowest first.
 
+use super::sweeps::by_floor;
 use super::{CHUNK, Mask, Pool};
 use crate::kernels::screen::{SummaryBounds, Target};
 use crate::kernels::simd::{Level, WIDTH};
@@ -88,27 +89,32 @@ impl Floors {
             _ => f32::INFINITY,
         };
         let mut lowest = self.up_to(limit);
-        lowest.truncate(count);
+        if count < lowest.len() {
+            lowest.select_nth_unstable_by(count, by_floor);
+            lowest.truncate(count);
+        }
+        lowest.sort_unstable_by(by_floor);
         for &(_, index) in &lowest {
             self.take(index);
         }
         lowest
     }
 
-    /// Those not taken whose floors are at most `limit`, lowest first, ties by index.
+    /// Those not taken whose floors are at most `limit`, by index.
     pub(super) fn up_to(&self, limit: f32) -> Vec<(f32, u32)> {
         let mut found = Vec::new();
         for (group, (floors, &least)) in self.floors.iter().zip(&self.least).enumerate() {
             if least > limit {
                 continue;
             }
+            // Every lane is written, and the next one over it if it was not wanted: no branch to guess.
+            let (mut wanted, mut count) = ([(0.0, 0); WIDTH], 0);
             for (lane, &floor) in floors.iter().enumerate() {
-                if floor <= limit && floor < f32::INFINITY {
-                    found.push((floor, index(group, lane)));
-                }
+                wanted[count] = (floor, index(group, lane));
+                count += usize::from(floor <= limit && floor < f32::INFINITY);
             }
+            found.extend_from_slice(&wanted[..count]);
         }
-        found.sort_unstable_by(|a: &(f32, u32), b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         found
     }
 }

@@ -7,7 +7,8 @@
 //! 1. Every candidate gets a bound from its summary ([`floors`]).
 //! 2. The candidates with the lowest bounds, and those that the caller expects to be near, are swept ([`sweeps`]). A sweep
 //!    gives the distance itself, up to rounding to f32, or stops where it is seen to be too large. That sets the first threshold.
-//! 3. The others are swept in the order of their bounds, eight at a time, until the bounds are above the threshold.
+//! 3. The others get a tighter bound each, from all their values, and are swept in the order of these, eight at a time,
+//!    until the bounds are above the threshold.
 //! 4. Candidates whose swept cost may still be among the k best are computed.
 //!
 //! Candidates that cannot be screened (several channels, a few steps, different lengths, values beyond f32) are
@@ -100,12 +101,15 @@ pub(super) fn nearest<P: Pool>(
     let level = Level::best();
     let options = DtwOptions { normalize: Normalize::None, ..*options };
     let search = Search { pool, level, query, options: &options, k, threads, job };
-    let target = pool.plan().and_then(|plan| plan.target(query, &options));
-    match target {
-        Some(target) => search.screened(&target, hints),
+    let plan = pool.plan().and_then(|plan| Some((plan, plan.target(query, &options)?)));
+    match plan {
+        Some((plan, target)) => search.screened(plan, &target, hints),
         None => search.plain(),
     }
 }
+
+/// Candidates among which the first k best are found, at least.
+const SEEDS: usize = 128;
 
 struct Search<'a, P> {
     pool: &'a P,
@@ -121,7 +125,12 @@ struct Search<'a, P> {
 type Floored = (f64, usize);
 
 impl<P: Pool> Search<'_, P> {
-    fn screened(&self, target: &Target, hints: &[u32]) -> Result<(Vec<Ranked>, SearchStats), KernelError> {
+    fn screened(
+        &self,
+        plan: &Plan,
+        target: &Target,
+        hints: &[u32],
+    ) -> Result<(Vec<Ranked>, SearchStats), KernelError> {
         let mut floors = Floors::new(self.pool, target, self.level, self.threads);
         let candidates = floors.candidates();
         if candidates < 2 * WIDTH || self.k >= candidates / 4 {
@@ -129,18 +138,19 @@ impl<P: Pool> Search<'_, P> {
             return self.plain();
         }
         let limit = self.options.metric.bound(self.options.max_distance);
-        let sweeps = Sweeps::new(self.pool, target, self.level, Best::new(self.k, limit), self.job);
+        let sweeps = Sweeps::new(self.pool, plan, target, self.level, Best::new(self.k, limit), self.job);
         let mut hinted: Vec<(f32, u32)> = hints.iter().filter_map(|&hint| floors.take(hint)).collect();
         hinted.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
         sweeps.run(&hinted, false)?;
         // A few vectors of candidates set the first threshold, more for a large k, whose threshold needs k of them.
-        let seeds = (2 * self.k).max(64).min(candidates / 2).saturating_sub(hinted.len()).max(WIDTH);
+        let seeds = (2 * self.k).max(SEEDS).min(candidates / 2).saturating_sub(hinted.len()).max(WIDTH);
         let lowest = floors.take_lowest(seeds);
         let (first, more) = lowest.split_at(self.k.next_multiple_of(WIDTH).min(lowest.len()));
         sweeps.run(first, false)?;
-        sweeps.run(more, self.threads)?;
+        let more = &more[..more.partition_point(|&(floor, _)| floor <= sweeps.threshold())];
+        sweeps.seed(more, self.threads)?;
         let others = floors.up_to(sweeps.threshold());
-        sweeps.run(&others, self.threads)?;
+        sweeps.rest(&others, self.threads)?;
 
         let (swept, unscreened) = (sweeps.swept(), floors.unscreened());
         self.job.advance(candidates - unscreened.len() - swept);
