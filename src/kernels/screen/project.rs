@@ -1,13 +1,14 @@
 //! What no total is below by two passes over the matrix' sides: LB_Improved (Lemire, "Faster retrieval with a two-pass
 //! dynamic-time-warping lower bound", 2009), eight candidates at a time.
 //!
-//! Let `h` be the value of a candidate's row moved into what the query offers that row, its projection. It lies between the
-//! row's value `c` and any value `q` of the query that the row may meet, so `|c - q|^p` is at least
+//! Let `h` be the value of a candidate's row moved into what the query offers that row, its projection. It lies between
+//! the row's value `c` and any value `q` of the query that the row may meet, so `|c - q|^p` is at least
 //! `|c - h|^p + |h - q|^p`. Every row is met, so the first terms sum up to at least LB_Keogh; every step of the query is
-//! met, and by a projection, so the second ones sum up to at least how far the query is outside the envelope of the projections.
-//! Pairs within a [`corner`] are counted there, and by rows and columns only outside of both.
+//! met, and by a projection, so the second ones sum up to at least how far the query is outside the envelope of the
+//! projections. Pairs within a [`corner`] are counted there, and by rows and columns only outside of both.
 //!
-//! That takes less than half of the time after which sweeps give a group up, and with a band of a tenth it leaves them one walk in ten.
+//! That takes less than half of the time after which sweeps give a group up, and with a band of a tenth it leaves them
+//! one walk in ten.
 
 use super::corner::{CORNER, corner};
 use super::group::{Groups, Loaded};

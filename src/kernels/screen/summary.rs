@@ -1,9 +1,9 @@
 //! A bound from a few numbers a candidate: its first and last values and the means of runs of rows between them.
 //!
 //! What the ways out of both corners cost is found exactly ([`corner`]). For the rows between the corners, the distance
-//! of a value to an interval is convex in all three numbers, so by Jensen's inequality the cost of the means of a run (of the candidate's values, and of the envelope's
-//! sides), times its length, is at most the sum of the costs: LB_Keogh at a coarse grain, as in Zhu and Shasha,
-//! "Warping indexes with envelope transforms for query by humming", 2003.
+//! of a value to an interval is convex in all three numbers, so by Jensen's inequality the cost of the means of a run
+//! (of the candidate's values, and of the envelope's sides), times its length, is at most the sum of the costs: LB_Keogh
+//! at a coarse grain, as in Zhu and Shasha, "Warping indexes with envelope transforms for query by humming", 2003.
 
 use super::corner::{CORNER, corner};
 use super::{Absolute, Cost, Scale, Squared, Target, outside};
